@@ -1,0 +1,150 @@
+# Locket. Sources are found by folder: a new .c file needs no edit here.
+#   make            the programs, in $(BUILD)/bin
+#   make deps       installs what is missing of packages.txt
+#   make test       unit, service, contract and system suites
+#   make help       everything else
+BUILD  ?= build
+FLAVOR ?= release
+CC     ?= gcc
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+
+VERSION := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
+PROGRAMS := locket-driver locket-provider locketctl
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+	-Wformat=2 -Wvla -Walloca -Wwrite-strings -Wundef -Wnull-dereference -Wimplicit-fallthrough
+HARDEN := -fstack-protector-strong -fPIE
+CPPFLAGS := -I. -isystem $(BUILD)/gen -D_GNU_SOURCE -DLOCKET_VERSION='"$(VERSION)"'
+CFLAGS = -std=gnu11 -g $(OPT) $(WARN) $(HARDEN) -ffunction-sections -fdata-sections -pthread $(FLAVOR_FLAGS)
+LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--gc-sections -Wl,--as-needed $(FLAVOR_FLAGS)
+OPT := -O2 -D_FORTIFY_SOURCE=2
+WIPE := 1
+
+# Flavours: each with a BUILD folder of its own, e.g. make BUILD=build/asan FLAVOR=asan.
+ifeq ($(FLAVOR),faults)
+FLAVOR_FLAGS := -DLOCKET_FAULTS
+else ifeq ($(FLAVOR),asan)
+OPT := -O1
+FLAVOR_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+WIPE :=
+else ifeq ($(FLAVOR),tsan)
+OPT := -O1
+FLAVOR_FLAGS := -fsanitize=thread -fno-omit-frame-pointer
+WIPE :=
+else ifeq ($(FLAVOR),nowipe)
+WIPE :=
+else ifeq ($(FLAVOR),fuzz)
+CC := clang
+OPT := -O1
+FLAVOR_FLAGS := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+WIPE :=
+endif
+ifneq ($(WIPE),)
+CPPFLAGS += -DLOCKET_WIPE
+endif
+
+# --- sources -------------------------------------------------------------------------------------
+protos   := $(sort $(wildcard proto/*/*.proto))
+gen_c    := $(patsubst proto/%.proto,$(BUILD)/gen/%.pb-c.c,$(protos)) $(BUILD)/gen/google/protobuf/wrappers.pb-c.c
+objects   = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(1)))
+sources   = $(foreach d,$(1),$(wildcard $(d)/*.c))
+wipe_c   := lib/base/wipe_malloc.c
+base_c   := $(filter-out $(if $(WIPE),,$(wipe_c)),$(call sources,lib/base))
+net_c    := $(call sources,lib/net)
+model_c  := $(call sources,lib/model)
+driver_c := $(filter-out %/main.c,$(call sources,driver/cluster driver/volume driver/serve driver/main))
+prov_c   := $(filter-out %/main.c,$(call sources,providers $(wildcard providers/*/)))
+ctl_c    := $(filter-out %/main.c,$(call sources,ctl))
+# Test doubles that are C: linked into tests only.
+fakes_c  := $(call sources,tests/fakes)
+
+layer    = $(BUILD)/lib/lib$(1).a
+LIB_BASE := $(call layer,base)
+LIB_PROTO := $(call layer,proto)
+LIB_NET  := $(call layer,net)
+LIB_MODEL := $(call layer,model)
+COMMON   := $(LIB_MODEL) $(LIB_NET) $(LIB_PROTO) $(LIB_BASE)
+SYSLIBS_driver   := -lgrpc_unsecure -lgpr -lprotobuf-c -lmount -lyaml -lcjson
+SYSLIBS_provider := -lgrpc_unsecure -lgpr -lprotobuf-c -lcurl -lmicrohttpd -lyaml -lcjson -lcrypto
+SYSLIBS_ctl      := -lgrpc_unsecure -lgpr -lprotobuf-c -lyaml -lcjson
+SYSLIBS_all      := $(SYSLIBS_driver) -lcurl -lmicrohttpd -lcrypto -lcmocka
+
+.PHONY: all
+all: $(PROGRAMS:%=$(BUILD)/bin/%)
+
+# --- generated code ------------------------------------------------------------------------------
+$(BUILD)/gen/google/protobuf/%.pb-c.c: /usr/include/google/protobuf/%.proto
+	@mkdir -p $(BUILD)/gen
+	@cd /usr/include && protoc-c --c_out=$(abspath $(BUILD)/gen) google/protobuf/$*.proto
+$(BUILD)/gen/%.pb-c.c: proto/%.proto
+	@mkdir -p $(BUILD)/gen
+	@protoc-c -I proto -I /usr/include --c_out=$(BUILD)/gen $<
+$(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c | $(gen_c)
+	@mkdir -p $(@D)
+	@$(CC) -I. -I$(BUILD)/gen -std=gnu11 -g -O2 -w -fPIE -ffunction-sections -fdata-sections $(FLAVOR_FLAGS) -c -o $@ $<
+$(LIB_PROTO): $(patsubst $(BUILD)/gen/%.c,$(BUILD)/obj/gen/%.o,$(gen_c))
+
+# --- our code ------------------------------------------------------------------------------------
+$(BUILD)/obj/%.o: %.c | $(gen_c)
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MD -MP -c -o $@ $<
+
+$(LIB_BASE): $(call objects,$(base_c))
+$(LIB_NET): $(call objects,$(net_c))
+$(LIB_MODEL): $(call objects,$(model_c))
+$(call layer,driver): $(call objects,$(driver_c))
+$(call layer,provider): $(call objects,$(prov_c))
+$(call layer,ctl): $(call objects,$(ctl_c))
+$(call layer,fakes): $(call objects,$(fakes_c))
+$(BUILD)/lib/%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	@ar rcsD $@ $^
+
+$(BUILD)/bin/locket-driver: $(BUILD)/obj/driver/main/main.o $(call layer,driver) $(COMMON)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(SYSLIBS_driver)
+$(BUILD)/bin/locket-provider: $(BUILD)/obj/providers/main.o $(call layer,provider) $(COMMON)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(SYSLIBS_provider)
+$(BUILD)/bin/locketctl: $(BUILD)/obj/ctl/main.o $(call layer,ctl) $(COMMON)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(SYSLIBS_ctl)
+
+# --- C tests: one binary per file, linked with every layer ---------------------------------------
+test_c    := $(sort $(wildcard tests/unit/*/test_*.c tests/service/test_*.c tests/contract/test_*.c))
+TESTS     := $(patsubst %.c,$(BUILD)/%,$(test_c))
+# A suite links what its folder may know, so that a layer's tests need nothing above it.
+needs_base    := $(LIB_BASE)
+needs_proto   := $(LIB_PROTO) $(LIB_BASE)
+needs_net     := $(LIB_NET) $(LIB_PROTO) $(LIB_BASE)
+needs_model   := $(COMMON)
+needs_driver  := $(call layer,fakes) $(call layer,driver) $(COMMON)
+needs_cluster := $(needs_driver)
+needs_volume  := $(needs_driver)
+needs_serve   := $(needs_driver)
+needs_main    := $(needs_driver)
+needs_providers := $(call layer,provider) $(COMMON)
+needs_ctl     := $(call layer,ctl) $(COMMON)
+needs_all     := $(call layer,fakes) $(call layer,driver) $(call layer,provider) $(call layer,ctl) $(COMMON)
+# A suite that interposes functions says so in a line of its own: /* WRAP: open rename */
+wraps_of   = $(shell sed -n 's,^/\* WRAP: \(.*\) \*/$$,\1,p' $(1))
+define suite_rule
+$(BUILD)/tests/$(1)/test_%: $(BUILD)/obj/tests/$(1)/test_%.o $$(needs_$(2))
+	@mkdir -p $$(@D)
+	@echo "  LD $$@"
+	@$$(CC) $$(LDFLAGS) $$(addprefix -Wl$$(comma)--wrap=,$$(call wraps_of,tests/$(1)/test_$$*.c)) -o $$@ $$< -Wl,--start-group $$(needs_$(2)) -Wl,--end-group $$(SYSLIBS_all)
+endef
+$(foreach d,base proto net model cluster volume serve main providers ctl,$(eval $(call suite_rule,unit/$(d),$(d))))
+$(eval $(call suite_rule,service,all))
+$(eval $(call suite_rule,contract,all))
+comma := ,
+.PHONY: tests
+tests: $(TESTS)
+
+-include Makefile.targets
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+.SECONDARY:

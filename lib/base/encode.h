@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * encode.h - base64 (both alphabets), hex, URL percent encoding, UTF-8 and CRC-32. Needs no
+ * library, so that the privileged program can read a token's claims without linking one.
+ */
+#ifndef LOCKET_BASE_ENCODE_H
+#define LOCKET_BASE_ENCODE_H
+
+#include <stdbool.h>
+
+#include "lib/base/error.h"
+#include "lib/base/secret.h"
+#include "lib/base/strbuf.h"
+
+enum base64_alphabet {
+    BASE64_STD,     /* "+/", padding required */
+    BASE64_URL,     /* "-_", padding required */
+    BASE64_URL_RAW, /* "-_", no padding: JWT */
+};
+
+/* Decodes; strict (no white space, canonical trailing bits). INVALID_ARGUMENT otherwise. */
+must_check int base64_decode(enum base64_alphabet alphabet, const char *text, size_t len,
+                             struct secret *ret, struct error *err);
+void base64_encode(enum base64_alphabet alphabet, struct strbuf *out, const void *bytes,
+                   size_t len);
+
+must_check int hex_decode(const char *text, size_t len, struct secret *ret, struct error *err);
+void hex_encode(struct strbuf *out, const void *bytes, size_t len);
+
+/* Percent-encodes all but unreserved characters (and '/' when keep_slash). */
+void url_encode(struct strbuf *out, const char *text, bool keep_slash);
+
+/* Is it well-formed UTF-8 (no surrogates, no overlong forms)? */
+bool utf8_is_valid(const void *bytes, size_t len);
+
+/* CRC-32 (IEEE 802.3) of the bytes, continuing from `crc` (0 at first). */
+uint32_t crc32_update(uint32_t crc, const void *bytes, size_t len);
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/base/fault.h"
+
+typedef int fault_translation_unit_is_not_empty;
+
+#ifdef LOCKET_FAULTS
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "lib/base/clock.h"
+
+extern const struct fault_point *const __start_fault_points[] __attribute__((weak));
+extern const struct fault_point *const __stop_fault_points[] __attribute__((weak));
+
+enum { ROWS_MAX = 64, NAME_BYTES = 64 };
+
+enum action { ACTION_KILL, ACTION_ERRNO, ACTION_DELAY };
+
+struct row {
+    char name[NAME_BYTES];
+    enum action action;
+    long value; /* errno, or milliseconds */
+    long from;  /* the first hit that strikes, counted from 1 */
+    long times; /* how many strike; 0: all */
+    long hits;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct row rows[ROWS_MAX]; /* guarded by lock */
+static size_t row_count;
+static bool loaded;
+
+static const struct {
+    const char *name;
+    int number;
+} errnos[] = {
+    { "ENOSPC", ENOSPC }, { "EIO", EIO },       { "ENOMEM", ENOMEM }, { "EMFILE", EMFILE },
+    { "EACCES", EACCES }, { "EAGAIN", EAGAIN }, { "EBUSY", EBUSY },   { "EPERM", EPERM },
+};
+
+static bool parse_action(const char *text, struct row *row)
+{
+    char name[16] = "";
+
+    if (str_starts(text, "kill")) {
+        row->action = ACTION_KILL;
+        return true;
+    }
+    if (sscanf(text, "delay:%ld", &row->value) == 1) {
+        row->action = ACTION_DELAY;
+        return true;
+    }
+    if (sscanf(text, "errno:%15[A-Z]", name) != 1)
+        return false;
+    row->action = ACTION_ERRNO;
+    for (size_t i = 0; i < COUNT_OF(errnos); i++)
+        if (strcmp(errnos[i].name, name) == 0)
+            row->value = errnos[i].number;
+    return row->value != 0;
+}
+
+static void parse_row(const char *text)
+{
+    struct row row = { .from = 1, .times = 1 };
+    const char *action = strchr(text, '=');
+    const char *at = strchr(text, '@');
+    const char *times = strrchr(text, 'x');
+
+    if (!action || row_count == ROWS_MAX || (size_t)(action - text) >= sizeof(row.name) ||
+        !parse_action(action + 1, &row)) {
+        (void)fprintf(stderr, "LOCKET_FAULTS: cannot read \"%s\"\n", text);
+        _exit(2);
+    }
+    memcpy(row.name, text, (size_t)(action - text));
+    if (at)
+        row.from = strtol(at + 1, NULL, 10);
+    if (times && times > action)
+        row.times = strtol(times + 1, NULL, 10);
+    rows[row_count++] = row;
+}
+
+static void load(void)
+{
+    autofree char *plan = NULL;
+    char *rest = NULL;
+
+    loaded = true;
+    if (!getenv("LOCKET_FAULTS"))
+        return;
+    plan = xstrdup(getenv("LOCKET_FAULTS"));
+    for (char *row = strtok_r(plan, ";", &rest); row; row = strtok_r(NULL, ";", &rest))
+        parse_row(row);
+}
+
+static void note(const char *name)
+{
+    const char *path = getenv("LOCKET_FAULTS_LOG");
+    int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+
+    if (fd < 0)
+        return;
+    (void)!write(fd, name, strlen(name));
+    (void)!write(fd, "\n", 1);
+    (void)close(fd);
+}
+
+/* The row that strikes at this hit, copied; false: none does. */
+static bool struck(const char *name, struct row *ret)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&lock);
+    if (!loaded)
+        load();
+    for (size_t i = 0; i < row_count && !found; i++) {
+        struct row *row = &rows[i];
+
+        if (strcmp(row->name, name) != 0)
+            continue;
+        row->hits++;
+        found = row->hits >= row->from && (!row->times || row->hits < row->from + row->times);
+        *ret = *row;
+    }
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
+int fault_hit(const struct fault_point *point, struct error *err)
+{
+    struct row row;
+
+    if (!struck(point->name, &row))
+        return 0;
+    note(point->name);
+    switch (row.action) {
+    case ACTION_KILL:
+        (void)kill(getpid(), SIGKILL);
+        for (;;)
+            pause();
+    case ACTION_DELAY:
+        clock_sleep_ms(row.value);
+        return 0;
+    default:
+        return error_sys(err, (int)row.value, "fault %s", point->name);
+    }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct fault_point *const *left = a;
+    const struct fault_point *const *right = b;
+
+    return strcmp((*left)->name, (*right)->name);
+}
+
+void fault_list(void)
+{
+    size_t count = (size_t)(__stop_fault_points - __start_fault_points);
+    autofree const struct fault_point **sorted = xcalloc(count, sizeof(*sorted));
+
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = __start_fault_points[i];
+    qsort(sorted, count, sizeof(*sorted), by_name);
+    for (size_t i = 0; i < count; i++)
+        (void)printf("%s\n", sorted[i]->name);
+}
+
+#endif

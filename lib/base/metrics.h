@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * metrics.h - counters, gauges and histograms as a table, written as Prometheus text.
+ * Does not know what is measured. Thread-safe; labels are few and bounded.
+ */
+#ifndef LOCKET_BASE_METRICS_H
+#define LOCKET_BASE_METRICS_H
+
+#include <stdint.h>
+
+#include "lib/base/strbuf.h"
+
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+
+enum {
+    METRIC_LABELS_MAX = 4,
+    METRIC_SERIES_MAX = 1000, /* per metric; one more is counted under label values "other" */
+    METRIC_BUCKETS_MAX = 16,
+};
+
+struct metric_row {
+    const char *name; /* as exposed, such as node_publish_total */
+    enum metric_kind kind;
+    const char *help;
+    const char *labels[METRIC_LABELS_MAX]; /* names; NULL-ended when fewer */
+    const double *buckets;                 /* histograms: upper bounds, ascending, without +Inf */
+    size_t bucket_count;
+};
+
+struct metrics;
+
+/* A registry over a static table; rows are referred to by index. Ownership: metrics_free. */
+struct metrics *metrics_new(const struct metric_row *rows, size_t count);
+void metrics_free(struct metrics *m);
+
+/* values: one text per label of the row, in its order (NULL is ""). */
+void metrics_add(struct metrics *m, size_t row, const char *const *values, double amount);
+void metrics_set(struct metrics *m, size_t row, const char *const *values, double value);
+void metrics_observe(struct metrics *m, size_t row, const char *const *values, double value);
+
+/* The current value of one series (0 when there is none): counter, gauge, or a histogram's count.
+ */
+double metrics_value(struct metrics *m, size_t row, const char *const *values);
+
+/* Appends the exposition text (HELP, TYPE, series sorted by labels), format 0.0.4. A metric without
+ * labels is shown with 0 from the start. */
+void metrics_write(struct metrics *m, struct strbuf *out);
+
+#endif

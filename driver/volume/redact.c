@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/volume/redact.h"
+
+#include <ctype.h>
+
+#include "lib/base/encode.h"
+#include "lib/base/json.h"
+#include "lib/base/strbuf.h"
+
+struct redaction redaction_of(char *text)
+{
+    return (struct redaction){ .text = text, .len = strnlen(text, ERROR_TEXT_MAX - 1) };
+}
+
+static void hide(struct redaction *r, size_t from, size_t len)
+{
+    for (size_t i = from; i < from + len && i < r->len; i++)
+        r->hidden[i] = true;
+}
+
+/* Marks each window of the text that also stands in the value. */
+static void hide_runs(struct redaction *r, const char *value, size_t len, size_t window)
+{
+    for (size_t i = 0; window && i + window <= r->len; i++)
+        if (memmem(value, len, r->text + i, window))
+            hide(r, i, window);
+}
+
+static void hide_form(struct redaction *r, const char *form, size_t len)
+{
+    if (len < REDACT_WHOLE_MIN)
+        return;
+    hide_runs(r, form, len, len < REDACT_RUN_MIN ? len : REDACT_RUN_MIN);
+}
+
+void redaction_value(struct redaction *r, const char *value, size_t len)
+{
+    struct strbuf form CLEANUP(strbuf_done) = { .sensitive = true };
+    char *copy = NULL;
+
+    if (len > REDACT_VALUE_MAX)
+        len = REDACT_VALUE_MAX;
+    if (len < REDACT_WHOLE_MIN)
+        return;
+    hide_form(r, value, len);
+    json_add_text(&form, value, len);
+    if (form.len > 2)
+        hide_form(r, form.text + 1, form.len - 2); /* without its quotes */
+    strbuf_reset(&form);
+    base64_encode(BASE64_STD, &form, value, len);
+    hide_form(r, strbuf_text(&form), form.len);
+    strbuf_reset(&form);
+    hex_encode(&form, value, len);
+    hide_form(r, strbuf_text(&form), form.len);
+    strbuf_reset(&form);
+    copy = xstrndup(value, len);
+    url_encode(&form, copy, false);
+    wipe_free_text(copy);
+    hide_form(r, strbuf_text(&form), form.len);
+}
+
+static bool is_jwt_char(char c)
+{
+    return isalnum((unsigned char)c) || c == '-' || c == '_' || c == '.' || c == '=';
+}
+
+void redaction_shapes(struct redaction *r)
+{
+    static const char pem[] = "-----BEGIN ";
+    const char *at = r->text;
+
+    /* "eyJ" is {" in base64: the first three letters of every JWT's header and claims. */
+    for (const char *jwt = r->text; (jwt = strstr(jwt, "eyJ")); jwt++) {
+        size_t len = 0;
+
+        while (jwt[len] && is_jwt_char(jwt[len]))
+            len++;
+        if (len >= 16)
+            hide(r, (size_t)(jwt - r->text), len);
+    }
+    at = strstr(r->text, pem);
+    if (at)
+        hide(r, (size_t)(at - r->text), r->len);
+}
+
+void redaction_apply(struct redaction *r)
+{
+    static const char label[] = "[redacted]";
+    size_t out = 0;
+
+    for (size_t i = 0; i < r->len;) {
+        size_t run = 0;
+
+        while (i + run < r->len && r->hidden[i + run])
+            run++;
+        if (!run) {
+            r->text[out++] = r->text[i++];
+            continue;
+        }
+        /* Never longer than what it replaces: the text cannot grow. */
+        for (size_t k = 0; k < run && k < sizeof(label) - 1; k++)
+            r->text[out++] = run < sizeof(label) - 1 ? '*' : label[k];
+        i += run;
+    }
+    explicit_bzero(r->text + out, r->len - out + 1);
+}

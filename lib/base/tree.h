@@ -26,6 +26,7 @@ struct tree {
     unsigned line;      /* from 1; 0 when the parser cannot tell */
     unsigned column;    /* from 1 */
     struct tree *child; /* first of a list or map, in the order written */
+    struct tree *last;  /* last child, so that adding takes no walk; stale after an unlinking */
     struct tree *next;  /* next within the parent */
 };
 
@@ -39,6 +40,14 @@ const struct tree *tree_get(const struct tree *t, const char *key);
 
 /* The text of a TREE_TEXT member; NULL when absent or of another kind. Borrowed. */
 const char *tree_get_text(const struct tree *t, const char *key);
+
+/* The children of a map sorted by key bytes; *ret_count of them. Ownership: the caller frees the
+ * array, not the nodes. */
+const struct tree **tree_sorted(const struct tree *map, size_t *ret_count);
+
+/* The second of two children of a map with the same key; NULL when all differ. By sorting: maps of
+ * hostile documents may have very many. */
+const struct tree *tree_duplicate(const struct tree *map);
 
 /* Number of children. */
 size_t tree_count(const struct tree *t);

@@ -33,9 +33,6 @@ struct cancel *rpc_call_cancel(struct rpc_call *call);
 /* Milliseconds left of the caller's deadline; INT64_MAX when it set none. */
 int64_t rpc_call_left_ms(struct rpc_call *call);
 
-/* Uid of the peer by SO_PEERCRED; the own uid for in-process calls. */
-uid_t rpc_call_peer_uid(struct rpc_call *call);
-
 struct rpc_server_config {
     const char *path; /* socket; a live one is never stolen, a stale one replaced */
     mode_t mode;      /* of the socket; 0: 0600 */
@@ -46,7 +43,6 @@ struct rpc_server_config {
     gid_t group;               /* members of this group id may connect; 0: none */
     size_t request_bytes_max;  /* 0: RPC_REQUEST_MAX; larger ones get RESOURCE_EXHAUSTED */
     size_t inflight_bytes_max; /* 0: RPC_INFLIGHT_MAX; over it RESOURCE_EXHAUSTED */
-    size_t connections_max;    /* 0: RPC_CONNECTIONS_MAX; one more is closed at accept */
     void (*ended)(void *arg, const char *method, int64_t took_us, const struct error *err);
     /* per call, for logs and metrics; err.code 0 on success */
     void *ended_arg;
@@ -55,9 +51,6 @@ struct rpc_server_config {
 enum {
     RPC_REQUEST_MAX = 4 << 20,   /* gRPC's own default */
     RPC_INFLIGHT_MAX = 64 << 20, /* sixteen of the largest at a time */
-    RPC_CONNECTIONS_MAX = 512,   /* kubelet opens one per call */
-    RPC_FIELDS_MAX = 20000,      /* fields of one message: 2-byte map entries inflate 30-fold */
-    RPC_DEPTH_MAX = 32,
 };
 
 struct rpc_server;

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/base/encode.h"
+
+#include <ctype.h>
+
+static const char std_letters[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char url_letters[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static const char *letters_of(enum base64_alphabet alphabet)
+{
+    return alphabet == BASE64_STD ? std_letters : url_letters;
+}
+
+void base64_encode(enum base64_alphabet alphabet, struct strbuf *out, const void *bytes, size_t len)
+{
+    const char *letters = letters_of(alphabet);
+    const uint8_t *in = bytes;
+
+    for (size_t i = 0; i < len; i += 3) {
+        size_t left = len - i;
+        uint32_t three = (uint32_t)in[i] << 16 | (left > 1 ? (uint32_t)in[i + 1] << 8 : 0) |
+                         (left > 2 ? in[i + 2] : 0U);
+        char four[4] = {
+            letters[three >> 18 & 63],
+            letters[three >> 12 & 63],
+            left > 1 ? letters[three >> 6 & 63] : '=',
+            left > 2 ? letters[three & 63] : '=',
+        };
+
+        strbuf_add(out, four, alphabet == BASE64_URL_RAW && left < 3 ? left + 1 : 4);
+    }
+}
+
+static int base64_value(const char *letters, char c)
+{
+    const char *at = c ? strchr(letters, c) : NULL;
+
+    return at ? (int)(at - letters) : -1;
+}
+
+/* The length without padding; -1 when the padding is not what the alphabet wants. */
+static ssize_t base64_body(enum base64_alphabet alphabet, const char *text, size_t len)
+{
+    size_t body = len;
+
+    if (alphabet == BASE64_URL_RAW)
+        return len % 4 == 1 ? -1 : (ssize_t)len;
+    while (body && text[body - 1] == '=' && len - body < 2)
+        body--;
+    return len % 4 != 0 || body % 4 == 1 ? -1 : (ssize_t)body;
+}
+
+int base64_decode(enum base64_alphabet alphabet, const char *text, size_t len, struct secret *ret,
+                  struct error *err)
+{
+    const char *letters = letters_of(alphabet);
+    ssize_t body = base64_body(alphabet, text, len);
+    struct secret out CLEANUP(secret_done) = { 0 };
+    uint32_t bits = 0;
+    int held = 0;
+
+    if (body < 0)
+        return error_set(err, CODE_INVALID_ARGUMENT, "not base64: wrong length or padding");
+    out = secret_adopt(xmalloc((size_t)body + 1), 0);
+    for (ssize_t i = 0; i < body; i++) {
+        int value = base64_value(letters, text[i]);
+
+        if (value < 0)
+            return error_set(err, CODE_INVALID_ARGUMENT, "not base64 at byte %zd", i);
+        bits = bits << 6 | (uint32_t)value;
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            out.bytes[out.len++] = (uint8_t)(bits >> held);
+#ifdef PLANTED
+            /* The fuzzers' positive control: an overrun that is found in seconds or the fuzzing
+             * proves nothing. */
+            if (out.len == 3 && out.bytes[0] == 'b' && out.bytes[1] == 'u')
+                out.bytes[(size_t)body + 1 + out.len] = 0;
+#endif
+            bits &= (1U << held) - 1;
+        }
+    }
+    if (bits)
+        return error_set(err, CODE_INVALID_ARGUMENT, "not base64: the last bits are not zero");
+    if (!out.len)
+        return 0;
+    *ret = secret_take(&out);
+    return 0;
+}
+
+int hex_decode(const char *text, size_t len, struct secret *ret, struct error *err)
+{
+    static const char digits[] = "0123456789abcdef";
+    struct secret out CLEANUP(secret_done) = { 0 };
+
+    if (len % 2)
+        return error_set(err, CODE_INVALID_ARGUMENT, "not hex: odd number of digits");
+    out = secret_adopt(xmalloc(len / 2 + 1), 0);
+    for (size_t i = 0; i < len; i += 2) {
+        const char *high = text[i] ? strchr(digits, tolower((unsigned char)text[i])) : NULL;
+        const char *low = text[i + 1] ? strchr(digits, tolower((unsigned char)text[i + 1])) : NULL;
+
+        if (!high || !low)
+            return error_set(err, CODE_INVALID_ARGUMENT, "not hex at byte %zu", i);
+        out.bytes[out.len++] = (uint8_t)((high - digits) << 4 | (low - digits));
+    }
+    if (!out.len)
+        return 0;
+    *ret = secret_take(&out);
+    return 0;
+}
+
+void hex_encode(struct strbuf *out, const void *bytes, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *in = bytes;
+
+    for (size_t i = 0; i < len; i++) {
+        strbuf_add_char(out, digits[in[i] >> 4]);
+        strbuf_add_char(out, digits[in[i] & 15]);
+    }
+}
+
+void url_encode(struct strbuf *out, const char *text, bool keep_slash)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (isalnum(c) || strchr("-._~", c) || (c == '/' && keep_slash))
+            strbuf_add_char(out, (char)c);
+        else
+            strbuf_printf(out, "%%%02X", c);
+    }
+}
+
+/* Bytes of the well-formed sequence that starts here; 0: there is none.
+ * Source: Unicode 15, table 3-7. */
+static size_t utf8_sequence(const uint8_t *s, size_t left)
+{
+    size_t need = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+    uint8_t low = 0x80;
+    uint8_t high = 0xbf;
+
+    if (need == 1)
+        return 1;
+    if (s[0] < 0xc2 || s[0] > 0xf4 || left < need)
+        return 0;
+    if (s[0] == 0xe0)
+        low = 0xa0;
+    if (s[0] == 0xed)
+        high = 0x9f;
+    if (s[0] == 0xf0)
+        low = 0x90;
+    if (s[0] == 0xf4)
+        high = 0x8f;
+    if (s[1] < low || s[1] > high)
+        return 0;
+    for (size_t i = 2; i < need; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    return need;
+}
+
+bool utf8_is_valid(const void *bytes, size_t len)
+{
+    const uint8_t *s = bytes;
+
+    while (len) {
+        size_t used = utf8_sequence(s, len);
+
+        if (!used)
+            return false;
+        s += used;
+        len -= used;
+    }
+    return true;
+}
+
+uint32_t crc32_update(uint32_t crc, const void *bytes, size_t len)
+{
+    const uint8_t *in = bytes;
+
+    crc = ~crc;
+    for (size_t i = 0; i < len; i++) {
+        crc ^= in[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320U : 0);
+    }
+    return ~crc;
+}

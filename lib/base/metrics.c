@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/base/metrics.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <uthash.h>
+
+struct series {
+    char *labels;    /* rendered: a="x",b="y"; "" when there are none */
+    double value;    /* counter, gauge, sum of a histogram */
+    uint64_t count;  /* histogram */
+    uint64_t *cells; /* histogram: one per bound, not cumulative */
+    UT_hash_handle hh;
+};
+
+struct metrics {
+    pthread_mutex_t lock;
+    const struct metric_row *rows;
+    size_t count;
+    struct series **series; /* per row; guarded by lock */
+};
+
+struct metrics *metrics_new(const struct metric_row *rows, size_t count)
+{
+    struct metrics *m = xcalloc(1, sizeof(*m));
+
+    pthread_mutex_init(&m->lock, NULL);
+    m->rows = rows;
+    m->count = count;
+    m->series = xcalloc(count, sizeof(struct series *));
+    for (size_t i = 0; i < count; i++)
+        if (!rows[i].labels[0] && rows[i].kind != METRIC_HISTOGRAM)
+            metrics_add(m, i, NULL, 0);
+    return m;
+}
+
+void metrics_free(struct metrics *m)
+{
+    for (size_t i = 0; m && i < m->count; i++) {
+        struct series *s;
+        struct series *next;
+
+        HASH_ITER(hh, m->series[i], s, next)
+        {
+            HASH_DELETE(hh, m->series[i], s);
+            free(s->labels);
+            free(s->cells);
+            free(s);
+        }
+    }
+    if (!m)
+        return;
+    pthread_mutex_destroy(&m->lock);
+    free(m->series);
+    free(m);
+}
+
+/* Source: Prometheus exposition format 0.0.4, escaping of label values. */
+static void add_label(struct strbuf *out, const char *name, const char *value)
+{
+    strbuf_printf(out, "%s%s=\"", out->len ? "," : "", name);
+    for (; *value; value++) {
+        if (*value == '\n')
+            strbuf_add_text(out, "\\n");
+        else if (*value == '"' || *value == '\\')
+            strbuf_printf(out, "\\%c", *value);
+        else
+            strbuf_add_char(out, *value);
+    }
+    strbuf_add_char(out, '"');
+}
+
+static char *render_labels(const struct metric_row *row, const char *const *values, bool other)
+{
+    struct strbuf text CLEANUP(strbuf_done) = { 0 };
+
+    for (size_t i = 0; i < METRIC_LABELS_MAX && row->labels[i]; i++)
+        add_label(&text, row->labels[i], other ? "other" : values && values[i] ? values[i] : "");
+    return strbuf_take(&text);
+}
+
+/* The series of these labels, made when new. Caller holds the lock. */
+static struct series *series_of(struct metrics *m, size_t row, const char *const *values,
+                                bool create)
+{
+    autofree char *labels = render_labels(&m->rows[row], values, false);
+    struct series *s = NULL;
+
+    HASH_FIND_STR(m->series[row], labels, s);
+    if (s || !create)
+        return s;
+    if (HASH_COUNT(m->series[row]) >= METRIC_SERIES_MAX) {
+        free(labels);
+        labels = render_labels(&m->rows[row], values, true);
+        HASH_FIND_STR(m->series[row], labels, s);
+        if (s)
+            return s;
+    }
+    s = xcalloc(1, sizeof(*s));
+    s->labels = take(labels);
+    if (m->rows[row].kind == METRIC_HISTOGRAM)
+        s->cells = xcalloc(m->rows[row].bucket_count, sizeof(*s->cells));
+    HASH_ADD_KEYPTR(hh, m->series[row], s->labels, strlen(s->labels), s);
+    return s;
+}
+
+void metrics_add(struct metrics *m, size_t row, const char *const *values, double amount)
+{
+    pthread_mutex_lock(&m->lock);
+    series_of(m, row, values, true)->value += amount;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void metrics_set(struct metrics *m, size_t row, const char *const *values, double value)
+{
+    pthread_mutex_lock(&m->lock);
+    series_of(m, row, values, true)->value = value;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void metrics_observe(struct metrics *m, size_t row, const char *const *values, double value)
+{
+    const struct metric_row *r = &m->rows[row];
+    struct series *s;
+
+    pthread_mutex_lock(&m->lock);
+    s = series_of(m, row, values, true);
+    s->value += value;
+    s->count++;
+    for (size_t i = 0; i < r->bucket_count; i++)
+        if (value <= r->buckets[i]) {
+            s->cells[i]++;
+            break;
+        }
+    pthread_mutex_unlock(&m->lock);
+}
+
+double metrics_value(struct metrics *m, size_t row, const char *const *values)
+{
+    struct series *s;
+    double value = 0;
+
+    pthread_mutex_lock(&m->lock);
+    s = series_of(m, row, values, false);
+    if (s)
+        value = m->rows[row].kind == METRIC_HISTOGRAM ? (double)s->count : s->value;
+    pthread_mutex_unlock(&m->lock);
+    return value;
+}
+
+static int by_labels(const struct series *a, const struct series *b)
+{
+    return strcmp(a->labels, b->labels);
+}
+
+static void write_plain(const struct metric_row *row, const struct series *s, struct strbuf *out)
+{
+    strbuf_printf(out, "%s%s%s%s %.17g\n", row->name, *s->labels ? "{" : "", s->labels,
+                  *s->labels ? "}" : "", s->value);
+}
+
+static void write_histogram(const struct metric_row *row, const struct series *s,
+                            struct strbuf *out)
+{
+    const char *comma = *s->labels ? "," : "";
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < row->bucket_count; i++) {
+        total += s->cells[i];
+        strbuf_printf(out, "%s_bucket{%s%sle=\"%g\"} %" PRIu64 "\n", row->name, s->labels, comma,
+                      row->buckets[i], total);
+    }
+    strbuf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", row->name, s->labels, comma,
+                  s->count);
+    strbuf_printf(out, "%s_sum%s%s%s %.17g\n", row->name, *s->labels ? "{" : "", s->labels,
+                  *s->labels ? "}" : "", s->value);
+    strbuf_printf(out, "%s_count%s%s%s %" PRIu64 "\n", row->name, *s->labels ? "{" : "", s->labels,
+                  *s->labels ? "}" : "", s->count);
+}
+
+void metrics_write(struct metrics *m, struct strbuf *out)
+{
+    static const char *const kinds[] = { "counter", "gauge", "histogram" };
+
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = 0; i < m->count; i++) {
+        const struct metric_row *row = &m->rows[i];
+
+        if (!m->series[i])
+            continue;
+        strbuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name,
+                      kinds[row->kind]);
+        HASH_SORT(m->series[i], by_labels);
+        for (const struct series *s = m->series[i]; s; s = s->hh.next) {
+            if (row->kind == METRIC_HISTOGRAM)
+                write_histogram(row, s, out);
+            else
+                write_plain(row, s, out);
+        }
+    }
+    pthread_mutex_unlock(&m->lock);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/net/rpc_grpc.h"
+
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/support/log.h>
+#include <signal.h>
+
+#include "lib/base/log.h"
+#include "lib/net/rpc_server.h"
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool started; /* set by the once, read at the end by main alone */
+
+static void start(void)
+{
+    grpc_init();
+    started = true;
+}
+
+void rpc_grpc_ref(void)
+{
+    (void)pthread_once(&once, start);
+}
+
+/* gRPC's own lines are for developers: shown at debug level, its errors too (every failed connect
+ * is one), since each call's outcome is told by who made it. */
+static void gpr_line(gpr_log_func_args *args)
+{
+    log_event(LOG_DEBUG, "grpc", WITH_TEXT(KEY_ERROR, args->message));
+}
+
+void rpc_process_setup(void)
+{
+    static const char *const names[] = {
+        "GRPC_TRACE",        "GRPC_VERBOSITY",     "GRPC_STACKTRACE_MINLOGLEVEL",
+        "GRPC_DNS_RESOLVER", "GRPC_POLL_STRATEGY", "GRPC_ENABLE_FORK_SUPPORT",
+        "http_proxy",        "grpc_proxy"
+    };
+
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        (void)unsetenv(names[i]);
+    gpr_set_log_function(gpr_line);
+    gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+}
+
+void rpc_process_done(void)
+{
+    if (started)
+        grpc_shutdown_blocking();
+}
+
+grpc_arg rpc_arg(const char *key, int value)
+{
+    return (grpc_arg){ .type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value };
+}
+
+grpc_byte_buffer *rpc_pack(const ProtobufCMessage *message, bool sensitive)
+{
+    size_t len = protobuf_c_message_get_packed_size(message);
+    grpc_slice slice = grpc_slice_malloc(len);
+    grpc_byte_buffer *buffer;
+
+    (void)protobuf_c_message_pack(message, GRPC_SLICE_START_PTR(slice));
+    buffer = grpc_raw_byte_buffer_create(&slice, 1);
+    if (sensitive && !slice.refcount) /* a short one was copied into the buffer */
+        explicit_bzero(GRPC_SLICE_START_PTR(slice), len);
+    grpc_slice_unref(slice);
+    return buffer;
+}
+
+void rpc_wipe(grpc_byte_buffer *buffer)
+{
+    grpc_byte_buffer_reader reader;
+    grpc_slice *slice;
+
+    if (!buffer || !grpc_byte_buffer_reader_init(&reader, buffer))
+        return;
+    while (grpc_byte_buffer_reader_peek(&reader, &slice))
+        explicit_bzero(GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice));
+    grpc_byte_buffer_reader_destroy(&reader);
+}
+
+int rpc_unwrap(grpc_byte_buffer **buffer, struct secret *ret)
+{
+    grpc_byte_buffer_reader reader;
+    size_t len = grpc_byte_buffer_length(*buffer);
+    struct secret bytes = secret_adopt(xmalloc(len), 0);
+    grpc_slice *slice;
+    bool readable = grpc_byte_buffer_reader_init(&reader, *buffer) != 0;
+
+    while (readable && grpc_byte_buffer_reader_peek(&reader, &slice)) {
+        size_t part = GRPC_SLICE_LENGTH(*slice);
+
+        if (bytes.len + part > len)
+            break;
+        memcpy(bytes.bytes + bytes.len, GRPC_SLICE_START_PTR(*slice), part);
+        bytes.len += part;
+    }
+    if (readable)
+        grpc_byte_buffer_reader_destroy(&reader);
+    rpc_wipe(*buffer);
+    grpc_byte_buffer_destroy(*buffer);
+    *buffer = NULL;
+    if (bytes.len != len) {
+        secret_done(&bytes);
+        return -1;
+    }
+    *ret = bytes;
+    return 0;
+}
+
+void rpc_thread_start(pthread_t *ret, void *(*run)(void *), void *arg)
+{
+    sigset_t all;
+    sigset_t old;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    if (pthread_create(ret, NULL, run, arg) != 0)
+        abort();
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/net/rpc_socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+enum { BACKLOG = 128 };
+
+static int address_of(const char *path, struct sockaddr_un *ret, struct error *err)
+{
+    *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    if (strlen(path) >= sizeof(ret->sun_path))
+        return error_set(err, CODE_FAILED_PRECONDITION,
+                         "socket path %.120s has more than %zu bytes: use a shorter one", path,
+                         sizeof(ret->sun_path) - 1);
+    memcpy(ret->sun_path, path, strlen(path) + 1);
+    return 0;
+}
+
+int rpc_peer_of(int fd, struct rpc_peer *ret, struct error *err)
+{
+    struct ucred cred;
+    socklen_t len = sizeof(cred);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+        return error_sys(err, errno, "SO_PEERCRED");
+    *ret = (struct rpc_peer){ .uid = cred.uid, .gid = cred.gid, .pid = cred.pid };
+    return 0;
+}
+
+int rpc_socket_connect(const char *path, int *ret_fd, struct error *err)
+{
+    autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_un addr;
+
+    if (fd < 0)
+        return error_sys(err, errno, "socket");
+    if (address_of(path, &addr, err) < 0)
+        return -1;
+    if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
+        int errnum = errno;
+
+        error_sys(err, errnum, "connect %s", path);
+        if (err)
+            err->code = CODE_UNAVAILABLE;
+        return -1;
+    }
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+/* Is what lies at the path ours to replace: nothing, or a socket on which nobody answers? */
+static int check_place(const char *path, struct error *err)
+{
+    autoclose int fd = -1;
+    struct stat st;
+
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : error_sys(err, errno, "stat %s", path);
+    if (!S_ISSOCK(st.st_mode))
+        return error_set(err, CODE_FAILED_PRECONDITION, "%s exists and is not a socket", path);
+    if (rpc_socket_connect(path, &fd, NULL) == 0)
+        return error_set(err, CODE_FAILED_PRECONDITION,
+                         "%s is served by a living process: stop it first", path);
+    return 0;
+}
+
+static int take_lock(struct rpc_listener *l, const char *path, struct error *err)
+{
+    autofree char *lock = str_printf("%s.lock", path);
+
+    l->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (l->lock_fd < 0)
+        return error_sys(err, errno, "open %s", lock);
+    if (flock(l->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return error_set(err, CODE_FAILED_PRECONDITION,
+                         "%s is served by a living process: stop it first", path);
+    return 0;
+}
+
+static int bind_aside(struct rpc_listener *l, const char *aside, mode_t mode, struct error *err)
+{
+    struct sockaddr_un addr;
+
+    if (address_of(aside, &addr, err) < 0)
+        return -1;
+    l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (l->fd < 0)
+        return error_sys(err, errno, "socket");
+    (void)unlink(aside);
+    /* fchmod before bind decides the mode that the file is made with: no moment of another mode. */
+    if (fchmod(l->fd, mode) < 0 || bind(l->fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+        return error_sys(err, errno, "bind %s", aside);
+    if (chmod(aside, mode) < 0 || listen(l->fd, BACKLOG) < 0)
+        return error_sys(err, errno, "listen on %s", aside);
+    return 0;
+}
+
+int rpc_listener_open(struct rpc_listener *l, const char *path, mode_t mode, struct error *err)
+{
+    autofree char *aside = str_printf("%s~", path);
+    struct stat st;
+
+    *l = (struct rpc_listener){ .fd = -1, .lock_fd = -1 };
+    if (check_place(path, err) < 0 || take_lock(l, path, err) < 0 ||
+        bind_aside(l, aside, mode, err) < 0) {
+        rpc_listener_close(l);
+        return -1;
+    }
+    if (stat(aside, &st) < 0 || rename(aside, path) < 0) {
+        int errnum = errno;
+
+        (void)unlink(aside);
+        rpc_listener_close(l);
+        return error_sys(err, errnum, "rename %s to %s", aside, path);
+    }
+    l->path = xstrdup(path);
+    l->dev = st.st_dev;
+    l->ino = st.st_ino;
+    return 0;
+}
+
+void rpc_listener_close(struct rpc_listener *l)
+{
+    struct stat st;
+
+    if (l->path && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
+        (void)unlink(l->path);
+    close_at(&l->fd);
+    close_at(&l->lock_fd);
+    free(l->path);
+    *l = (struct rpc_listener){ .fd = -1, .lock_fd = -1 };
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * rpc_socket.h - unix sockets: bind without stealing a live one, accept whom we know, connect.
+ * Does not know gRPC; private to lib/net/rpc_*.c.
+ */
+#ifndef LOCKET_NET_RPC_SOCKET_H
+#define LOCKET_NET_RPC_SOCKET_H
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "lib/base/error.h"
+#include "lib/net/rpc_peer.h"
+
+struct rpc_listener {
+    int fd;      /* listening; -1: closed */
+    int lock_fd; /* flock on <path>.lock, for as long as we serve */
+    char *path;
+    dev_t dev; /* of the socket we made: only that one is unlinked at the end */
+    ino_t ino;
+};
+
+/* Binds aside, sets the mode, listens, and renames into place: the socket appears whole and with
+ * its mode. Errors: FAILED_PRECONDITION for a path over 107 bytes, a live server, or something that
+ * is no socket; else by errno. */
+must_check int rpc_listener_open(struct rpc_listener *l, const char *path, mode_t mode,
+                                 struct error *err);
+
+/* Closes and unlinks what is still ours. */
+void rpc_listener_close(struct rpc_listener *l);
+
+/* Who is at the other end. */
+must_check int rpc_peer_of(int fd, struct rpc_peer *ret, struct error *err);
+
+/* Connects. UNAVAILABLE `connect PATH: why`. Ownership of *ret_fd: the caller. */
+must_check int rpc_socket_connect(const char *path, int *ret_fd, struct error *err);
+
+#endif

@@ -7,6 +7,7 @@
 #define LOCKET_MODEL_CLASS_H
 
 #include "lib/base/tree.h"
+#include "lib/model/pairs.h"
 
 enum {
     CLASS_PARAMETERS_MAX = 1000,
@@ -14,25 +15,6 @@ enum {
     CLASS_NAME_MAX = 253,                /* DNS subdomain */
     PROVIDER_NAME_MAX = 30,              /* upstream: ^[a-zA-Z0-9_-]{0,30}$ */
 };
-
-struct pair {
-    char *key;
-    char *value;
-};
-
-struct pairs { /* sorted by key bytes, keys unique */
-    struct pair *items;
-    size_t count;
-};
-
-void pairs_done(struct pairs *p); /* wipes values: they may hold tokens */
-/* Adds or replaces, keeping the order. Both are copied. */
-void pairs_set(struct pairs *p, const char *key, const char *value);
-/* NULL when absent. Borrowed. */
-const char *pairs_get(const struct pairs *p, const char *key);
-void pairs_copy(struct pairs *dst, const struct pairs *src);
-/* Go's json.Marshal(map[string]string). */
-void pairs_json(const struct pairs *p, struct strbuf *out);
 
 struct class
 {
@@ -48,6 +30,20 @@ struct class
 /* Is this tree a SecretProviderClass of a version we read (v1, v1alpha1)? */
 bool class_is(const struct tree *document);
 
+/* Was it meant to be one: of our kind in another version, or of our group in another kind (not one
+ * that this group has besides, nor a list)? */
+bool class_is_meant(const struct tree *document);
+
+/* Calls each(arg, tree) for a document, or for every item of one whose kind ends in List, as
+ * kubectl get prints them. */
+void class_each(const struct tree *document, void (*each)(void *arg, const struct tree *item),
+                void *arg);
+
+/* metadata.name and metadata.namespace ("default" when absent) even of a class that class_read
+ * refuses; NULL where there is no usable text. Borrowed. */
+const char *class_name_of(const struct tree *document);
+const char *class_ns_of(const struct tree *document);
+
 /* Reads it. Unknown fields are ignored (class_validate tells of them).
  * Ownership: class_free. Errors: INVALID_ARGUMENT "line L column C: field: what; remedy". */
 must_check int class_read(const struct tree *document, struct class **ret, struct error *err);
@@ -55,17 +51,25 @@ void class_free(struct class *c);
 void class_free_at(struct class **slot);
 #define autoclass CLEANUP(class_free_at)
 
+/* A deep copy. Ownership: class_free. */
+struct class *class_dup(const struct class *c);
+
+/* Is it a name that a provider can have: ^[a-zA-Z0-9_-]{1,30}$ (it becomes a socket's name)? */
+bool class_provider_is_named_well(const char *provider);
+
 /* What a publish needs: provider set and well named, parameters present.
  * Errors: the old driver's texts "provider not set in NS/NAME", "parameters not set in NS/NAME",
  * "invalid provider ..." (INVALID_ARGUMENT; upstream answers UNKNOWN, which kubelet reads the
  * same). */
 must_check int class_check(const struct class *c, struct error *err);
 
+/* Tells a mistake: "field: what; remedy", at line and column of the file (0: not known). */
+typedef void class_say(void *arg, unsigned line, unsigned column, const char *text);
+
 /* Every mistake of a document (schema, names, parameters by params.h, YAML inside parameters), told
- * one by one: say(arg, line, column, text). Offline; for locketctl validate.
- * Returns the number of mistakes. */
-size_t class_validate(const struct tree *document,
-                      void (*say)(void *arg, unsigned line, unsigned column, const char *text),
-                      void *arg);
+ * one by one. source is the text that the document was parsed from: with it, mistakes inside a
+ * block of YAML in YAML have true columns; NULL where it is not at hand.
+ * Offline; for locketctl validate. Returns the number of mistakes. */
+size_t class_validate(const struct tree *document, const char *source, class_say *say, void *arg);
 
 #endif

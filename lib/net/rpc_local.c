@@ -2,6 +2,7 @@
 #include "lib/net/rpc_local.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/secret.h"
 #include "lib/net/rpc_call.h"
 #include "lib/net/wire.h"
 

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cluster_double.h - a cluster made of what a test puts into it, which remembers what it was told.
+ */
+#ifndef LOCKET_TESTS_CLUSTER_DOUBLE_H
+#define LOCKET_TESTS_CLUSTER_DOUBLE_H
+
+#include "driver/cluster/cluster.h"
+
+/* A report as it was given, copied. */
+struct reported {
+    char *volume_id;
+    char *pod_ns;
+    char *pod_name;
+    char *pod_uid;
+    char *class_name;
+    char *target;
+    bool mounted;
+    struct object_version *versions;
+    size_t version_count;
+    struct error err; /* code OK: the refresh succeeded */
+};
+
+/* An empty cluster. Ownership: ops->free. */
+struct cluster *cluster_double_new(void);
+
+/* Adds or replaces a class, from the YAML of one document. Any thread. Fails the test by abort when
+ * the text is no class. */
+void cluster_double_put(struct cluster *self, const char *yaml);
+
+/* Takes a class out again. */
+void cluster_double_remove(struct cluster *self, const char *ns, const char *name);
+
+/* Lets every get_class fail with this error; NULL: no more. */
+void cluster_double_fail(struct cluster *self, const struct error *err);
+
+/* How often get_class was called, and report. */
+size_t cluster_double_gets(struct cluster *self);
+size_t cluster_double_reports(struct cluster *self);
+
+/* The last report about a volume; NULL: none. Borrowed until the next report about it. */
+const struct reported *cluster_double_last(struct cluster *self, const char *volume_id);
+
+#endif

@@ -52,8 +52,8 @@ static int token_check(const char *token, const char *audience, const struct tok
     struct secret payload CLEANUP(secret_done) = { 0 };
     struct tree *claims autotree = NULL;
 
-    if (!end || base64_decode(BASE64_URL_RAW, start + 1, (size_t)(end - start - 1), &payload,
-                              NULL) < 0)
+    if (!end ||
+        base64_decode(BASE64_URL_RAW, start + 1, (size_t)(end - start - 1), &payload, NULL) < 0)
         return 0;
     if (json_parse((const char *)payload.bytes, payload.len, &claims, NULL) < 0)
         return 0;
@@ -123,6 +123,16 @@ bool credentials_same(const struct credentials *c, const struct publish_request 
     return sealed_holds(&c->secrets, strbuf_text(&secrets), secrets.len);
 }
 
+void credentials_copy(struct credentials *dst, const struct credentials *src)
+{
+    struct secret tokens CLEANUP(secret_done) = sealed_open(&src->tokens);
+    struct secret secrets CLEANUP(secret_done) = sealed_open(&src->secrets);
+
+    sealed_set(&dst->tokens, tokens.bytes, tokens.len);
+    sealed_set(&dst->secrets, secrets.bytes, secrets.len);
+    dst->expires_at_unix_ms = src->expires_at_unix_ms;
+}
+
 bool credentials_has_tokens(const struct credentials *c)
 {
     return c->tokens.len > 0;
@@ -135,8 +145,8 @@ bool credentials_has_secrets(const struct credentials *c)
 
 bool credentials_are_fresh(const struct credentials *c, int64_t now_unix_ms)
 {
-    return c->tokens.len && (!c->expires_at_unix_ms ||
-                             now_unix_ms + CREDENTIAL_SLACK_MS < c->expires_at_unix_ms);
+    return c->tokens.len &&
+           (!c->expires_at_unix_ms || now_unix_ms + CREDENTIAL_SLACK_MS < c->expires_at_unix_ms);
 }
 
 static bool is_listed(const char *audience, const char *const *audiences, size_t count)

@@ -33,15 +33,18 @@ struct token_owner {
 };
 
 /* Checks the request's tokens (JSON shape, and the claims of each token against the pod: namespace,
- * pod uid, service account; signatures are the store's to check) and takes tokens and secretRef over.
- * A request without tokens empties them. On failure *c is unchanged.
- * Errors: INVALID_ARGUMENT for bad JSON; PERMISSION_DENIED "token for audience A belongs to another
- * pod: ..." with reason TokenMismatch. No error contains a piece of a token. */
+ * pod uid, service account; signatures are the store's to check) and takes tokens and secretRef
+ * over. A request without tokens empties them. On failure *c is unchanged. Errors: INVALID_ARGUMENT
+ * for bad JSON; PERMISSION_DENIED "token for audience A belongs to another pod: ..." with reason
+ * TokenMismatch. No error contains a piece of a token. */
 must_check int credentials_take(struct credentials *c, const struct publish_request *req,
                                 struct error *err);
 
 /* Are these the same credentials that a request brings? Costs a compare, no parsing. */
 bool credentials_same(const struct credentials *c, const struct publish_request *req);
+
+/* Makes dst, empty before, a copy that stays sealed. */
+void credentials_copy(struct credentials *dst, const struct credentials *src);
 
 bool credentials_has_tokens(const struct credentials *c);
 bool credentials_has_secrets(const struct credentials *c);
@@ -49,8 +52,8 @@ bool credentials_has_secrets(const struct credentials *c);
 /* Are there tokens, and none about to expire? */
 bool credentials_are_fresh(const struct credentials *c, int64_t now_unix_ms);
 
-/* Appends the tokens' JSON restricted to these audiences (NULL: all). Nothing is appended when there
- * are no tokens. out must be sensitive. */
+/* Appends the tokens' JSON restricted to these audiences (NULL: all). Nothing is appended when
+ * there are no tokens. out must be sensitive. */
 must_check int credentials_tokens(const struct credentials *c, const char *const *audiences,
                                   size_t count, struct strbuf *out, struct error *err);
 

@@ -17,7 +17,7 @@ struct line {
     struct rpc_client *client; /* guarded by lock; replaced only when inflight is 0 or it moved */
     struct rpc_peer peer;      /* of the last connection; guarded by lock */
     bool connected;
-    size_t inflight;           /* guarded by lock */
+    size_t inflight; /* guarded by lock */
     struct provider_client *owner;
     struct line *next;
     struct retired *retired;
@@ -38,7 +38,7 @@ struct provider_client {
     pthread_mutex_t lock; /* after any volume's lock; never held during a call */
     struct line *lines;   /* guarded by lock */
     size_t line_count;
-    size_t inflight;      /* guarded by lock: of all lines */
+    size_t inflight; /* guarded by lock: of all lines */
 };
 
 static const struct {
@@ -77,8 +77,9 @@ static int check_peer(void *arg, const struct rpc_peer *peer, struct error *err)
     if (provider_peer_check(&pc->config.finder, socket, peer, &warned, err) < 0)
         return -1;
     if (changed)
-        log_event(LOG_WARN, "a provider's peer has changed", WITH_TEXT(KEY_PROVIDER, line->provider),
-                  WITH_TEXT(KEY_SOCKET, socket), WITH_NUMBER(KEY_PEER, peer->uid));
+        log_event(LOG_WARN, "a provider's peer has changed",
+                  WITH_TEXT(KEY_PROVIDER, line->provider), WITH_TEXT(KEY_SOCKET, socket),
+                  WITH_NUMBER(KEY_PEER, peer->uid));
     if (warned)
         log_event(LOG_WARN, "a provider's socket may be changed by others",
                   WITH_TEXT(KEY_PROVIDER, line->provider), WITH_TEXT(KEY_SOCKET, socket),
@@ -209,7 +210,8 @@ static void line_leave(struct provider_client *pc, const struct place *place)
     }
 }
 
-/* The audiences a provider is listed for, split in place; NULL when it is not listed (it gets all). */
+/* The audiences a provider is listed for, split in place; NULL when it is not listed (it gets all).
+ */
 static char **audiences_of(const struct provider_client_config *config, const char *provider,
                            size_t *ret_count)
 {

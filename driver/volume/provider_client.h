@@ -16,13 +16,13 @@ enum send_versions { SEND_VERSIONS_NONE, SEND_VERSIONS_OWN, SEND_VERSIONS_ALL };
 must_check int send_versions_parse(const char *text, enum send_versions *ret, struct error *err);
 
 struct provider_client_config {
-    struct provider_finder finder;  /* what it points to must outlive the client */
-    const char *own_folder;         /* sockets here are locket-provider's: extensions are used */
-    const char *const *audiences;   /* NAME=AUD[,AUD...]; a name not listed gets all */
+    struct provider_finder finder; /* what it points to must outlive the client */
+    const char *own_folder;        /* sockets here are locket-provider's: extensions are used */
+    const char *const *audiences;  /* NAME=AUD[,AUD...]; a name not listed gets all */
     size_t audience_count;
     enum send_versions send_versions;
-    size_t reply_bytes_max;         /* --max-call-recv-msg-size */
-    size_t inflight_max;            /* fetches at a time of all providers */
+    size_t reply_bytes_max; /* --max-call-recv-msg-size */
+    size_t inflight_max;    /* fetches at a time of all providers */
 };
 
 /* No provider may hold more than half of inflight_max. Ownership: ops->free. Never fails. */

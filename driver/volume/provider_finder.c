@@ -61,11 +61,15 @@ int provider_find(const struct provider_finder *finder, const char *name, char *
         *ret = path;
         return 0;
     }
-    error_set(err, CODE_UNAVAILABLE,
-              "error connecting to provider \"%s\": provider not found: provider \"%s\": no %s.sock "
-              "in %s%s; is its DaemonSet running on this node?",
-              name, name, name, pin ? pin : finder->count ? finder->folders[0].path : "no folder",
-              !pin && finder->count > 1 ? " or the other provider folders" : "");
+    error_set(
+        err, CODE_UNAVAILABLE,
+        "error connecting to provider \"%s\": provider not found: provider \"%s\": no %s.sock "
+        "in %s%s; is its DaemonSet running on this node?",
+        name, name, name,
+        pin             ? pin
+        : finder->count ? finder->folders[0].path
+                        : "no folder",
+        !pin && finder->count > 1 ? " or the other provider folders" : "");
     return error_reason(err, "ProviderNotFound");
 }
 

@@ -35,9 +35,9 @@ must_check int provider_name_check(const char *name, struct error *err);
 must_check int provider_find(const struct provider_finder *finder, const char *name, char **ret,
                              struct error *err);
 
-/* Is the socket, and the folder it lies in, writable by nobody but root and the peer that answers on it?
- * warned is set to true where a lenient folder was let pass though it is not.
- * Errors: PERMISSION_DENIED naming path, owner and the chmod that helps. */
+/* Is the socket, and the folder it lies in, writable by nobody but root and the peer that answers
+ * on it? warned is set to true where a lenient folder was let pass though it is not. Errors:
+ * PERMISSION_DENIED naming path, owner and the chmod that helps. */
 must_check int provider_peer_check(const struct provider_finder *finder, const char *socket,
                                    const struct rpc_peer *peer, bool *warned, struct error *err);
 

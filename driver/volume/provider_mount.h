@@ -13,9 +13,9 @@ enum { PROVIDER_FILE_MODE = 0644 }; /* what upstream sends as permission, "420" 
 
 struct provider_mount {
     const struct source_request *request;
-    char **audiences;      /* NULL: all */
+    char **audiences; /* NULL: all */
     size_t audience_count;
-    bool own;              /* locket-provider: our extensions may be used */
+    bool own; /* locket-provider: our extensions may be used */
     bool send_versions;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * source.h - seam `source`: where a volume's files come from (a provider over its socket, a double).
- * Does not know volumes, mounts or Kubernetes.
+ * source.h - seam `source`: where a volume's files come from (a provider over its socket, a
+ * double). Does not know volumes, mounts or Kubernetes.
  */
 #ifndef LOCKET_VOLUME_SOURCE_H
 #define LOCKET_VOLUME_SOURCE_H
@@ -14,15 +14,15 @@ struct source;
 
 /* Everything is borrowed for the length of the call. */
 struct source_request {
-    const char *provider;      /* spec.provider */
+    const char *provider; /* spec.provider */
     const char *volume_id;
-    const char *target;        /* writing providers write there */
-    const struct pairs *attributes;          /* merged, without tokens */
+    const char *target;             /* writing providers write there */
+    const struct pairs *attributes; /* merged, without tokens */
     const struct credentials *credentials;
-    const struct object_version *versions;   /* of the live generation; count 0: none */
+    const struct object_version *versions; /* of the live generation; count 0: none */
     size_t version_count;
-    bool accepts_unchanged;    /* is there a live generation to keep bytes of? */
-    bool urgent;               /* a publish: goes before rotations */
+    bool accepts_unchanged; /* is there a live generation to keep bytes of? */
+    bool urgent;            /* a publish: goes before rotations */
     int64_t timeout_ms;
     struct cancel *cancel;
 };

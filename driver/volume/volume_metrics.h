@@ -9,7 +9,8 @@
 #include "lib/base/metrics.h"
 
 /* Rows of the table, in its order.
- * Source: secrets-store-csi-driver docs/book topics/metrics and pkg/secrets-store/stats_reporter.go. */
+ * Source: secrets-store-csi-driver docs/book topics/metrics and
+ * pkg/secrets-store/stats_reporter.go. */
 enum volume_metric {
     VM_NODE_PUBLISH,             /* provider, os_type */
     VM_NODE_PUBLISH_ERROR,       /* provider, error_type, os_type */
@@ -22,16 +23,16 @@ enum volume_metric {
     VM_SYNC_SECRET_SECONDS,      /* os_type */
     VM_PUBLISH_SECONDS,          /* provider, result */
     VM_UNPUBLISH_SECONDS,
-    VM_FETCH_SECONDS,            /* provider, result */
-    VM_REPUBLISH,                /* result: noop, repaired, adopted */
+    VM_FETCH_SECONDS, /* provider, result */
+    VM_REPUBLISH,     /* result: noop, repaired, adopted */
     VM_TOKEN_MISMATCH,
     VM_RECORDS_SET_ASIDE,
-    VM_VOLUMES,                  /* state */
+    VM_VOLUMES, /* state */
     VM_STALE_VOLUMES,
     VM_OLDEST_CHECK_SECONDS,
     VM_TMPFS_BYTES,
     VM_TMPFS_BUDGET_BYTES,
-    VM_BUILD_INFO,               /* version */
+    VM_BUILD_INFO, /* version */
     VM_COUNT,
 };
 

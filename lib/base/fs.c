@@ -5,7 +5,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 
 enum { TREE_DEPTH_MAX = 64 }; /* folders within folders: file names have at most 4096 bytes */
 
@@ -91,6 +93,58 @@ int fs_write_all(int fd, const void *bytes, size_t len, struct error *err)
         len -= (size_t)n;
     }
     return 0;
+}
+
+static bool no_openat2; /* set by tests before threads start */
+
+void fs_without_openat2(bool without)
+{
+    no_openat2 = without;
+}
+
+static int open_stepwise(int dir_fd, const char *path, int flags, mode_t mode)
+{
+    autoclose int fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
+    autofree char *copy = xstrdup(path);
+    char *rest = copy;
+    char *slash;
+
+    if (*path == '/') {
+        errno = EXDEV;
+        return -1;
+    }
+    for (; (slash = strchr(rest, '/')); rest = slash + 1) {
+        int next;
+
+        *slash = '\0';
+        if (strcmp(rest, "..") == 0) {
+            errno = EXDEV;
+            return -1;
+        }
+        next = openat(fd, rest, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (next < 0)
+            return -1;
+        (void)close(fd);
+        fd = next;
+    }
+    return openat(fd, rest, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+}
+
+int fs_open_below(int dir_fd, const char *path, int flags, mode_t mode)
+{
+    struct open_how how = {
+        .flags = (unsigned)(flags | O_CLOEXEC),
+        .mode = flags & O_CREAT ? mode : 0,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+    long fd = -1;
+
+    if (!no_openat2)
+        fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+    /* Kernels before 5.6 say ENOSYS, filters that do not know it EPERM. */
+    if (no_openat2 || (fd < 0 && (errno == ENOSYS || errno == EPERM)))
+        return open_stepwise(dir_fd, path, flags, mode);
+    return (int)fd;
 }
 
 int fs_replace(int dir_fd, const char *name, const void *bytes, size_t len, struct error *err)

@@ -28,6 +28,14 @@ must_check int fs_read_text(const char *path, size_t ceiling_bytes, char **ret, 
 /* Writes all of it, over short writes and EINTR. */
 must_check int fs_write_all(int fd, const void *bytes, size_t len, struct error *err);
 
+/* Opens path below dir_fd (flags of openat; O_CLOEXEC is added) without leaving that folder or
+ * following any link on the way: openat2, or component by component where the kernel lacks it. -1
+ * with errno: ELOOP or ENOTDIR for a link, EXDEV for a way out. */
+int fs_open_below(int dir_fd, const char *path, int flags, mode_t mode);
+
+/* For tests: pretend that the kernel has no openat2. */
+void fs_without_openat2(bool without);
+
 /* Replaces dir/name by tmp + rename, mode 0600. No fsync: see docs/ARCHITECTURE.md, State.
  * A crash leaves the old file or the new one (and perhaps dir/.name.tmp, replaced next time). */
 must_check int fs_replace(int dir_fd, const char *name, const void *bytes, size_t len,

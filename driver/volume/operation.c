@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/volume/operation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "driver/volume/atomic_writer.h"
+#include "driver/volume/rotation.h"
+#include "lib/base/clock.h"
+#include "lib/base/fault.h"
+#include "lib/base/log.h"
+
+enum {
+    FIRST_SIZE_BYTES = 2 << 20, /* before a provider has answered: a writing one needs room */
+    FIRST_INODES = 1024,
+    FETCH_TIMEOUT_MS = 110000, /* kubelet gives a call 2 min */
+    ANSWER_SLACK_MS = 500,     /* for undoing and answering before the caller's deadline */
+};
+
+void operation_init(struct operation *op, struct lifecycle *app)
+{
+    *op = (struct operation){ .app = app, .target = { .parent_fd = -1 }, .left_ms = INT64_MAX };
+    cancel_init(&op->cancel);
+}
+
+void operation_done(struct operation *op)
+{
+    class_free(op->class);
+    pairs_done(&op->attributes);
+    credentials_done(&op->credentials);
+    fileset_done(&op->files);
+    target_done(&op->target);
+    volume_unref(op->volume);
+    cancel_done(&op->cancel);
+}
+
+int operation_class(struct operation *op, struct error *err)
+{
+    const struct record *r = &op->volume->record;
+
+    if (FAULT("class.before_get", err) < 0)
+        return -1;
+    if (!r->class_name || !*r->class_name)
+        return error_set(err, CODE_INVALID_ARGUMENT,
+                         "secretProviderClass is not set in volumeAttributes");
+    if (op->app->cluster->ops->get_class(op->app->cluster, r->pod_ns, r->class_name, &op->class,
+                                         err) < 0)
+        return error_reason(err, "SecretProviderClassNotFound");
+    if (class_check(op->class, err) < 0)
+        return -1;
+    pthread_mutex_lock(&op->volume->lock);
+    op->volume->interval_ms = op->class->rotation_interval_ms;
+    free(op->volume->record.provider);
+    op->volume->record.provider = xstrdup(op->class->provider);
+    pthread_mutex_unlock(&op->volume->lock);
+    return FAULT("class.after_get", err);
+}
+
+static void override_warned(void *arg, const struct class *class, const char *key)
+{
+    const struct operation *op = arg;
+
+    log_event(LOG_WARN, "a pod overrides a parameter of its class",
+              WITH_TEXT(KEY_VOLUME, op->volume->id), WITH_TEXT(KEY_CLASS, class->name),
+              WITH_TEXT(KEY_FLAG, key));
+}
+
+int operation_attributes(struct operation *op, struct error *err)
+{
+    struct attribute_rules rules = {
+        .override = op->app->config.attribute_override,
+        .warned = override_warned,
+        .arg = op,
+    };
+
+    if (attributes_merge(op->class, &op->volume->record.attributes, &rules, &op->attributes, err) <
+        0)
+        return -1;
+    return op->app->source->ops->find(op->app->source, op->class->provider, err);
+}
+
+int operation_record_begin(struct operation *op, struct error *err)
+{
+    struct record *r = &op->volume->record;
+
+    if (r->phase == RECORD_PUBLISHED) /* a repair: recovery must not undo a live pod's volume */
+        return 0;
+    if (FAULT("publish.before_record", err) < 0 || state_save(&op->app->state, r, err) < 0)
+        return -1;
+    return FAULT("publish.after_record", err);
+}
+
+/* --- mounting ----------------------------------------------------------------------------------
+ */
+
+static int open_target(struct operation *op, bool create, struct error *err)
+{
+    bool found = false;
+
+    if (target_open(&op->app->root, op->volume->record.target, create, &op->target, &found, err) <
+        0)
+        return -1;
+    if (!found)
+        return error_set(err, CODE_UNAVAILABLE,
+                         "target_path %.200s: a folder on the way is missing",
+                         op->volume->record.target);
+    return 0;
+}
+
+/* Takes over what is mounted at the target already, or says why it cannot be. */
+static int take_over(struct operation *op, const struct mount_state *state, struct error *err)
+{
+    struct record *r = &op->volume->record;
+    autofree char *ours = str_printf(MOUNT_SOURCE_PREFIX "%s", op->volume->id);
+    bool known = r->size_bytes > 0;
+
+    if (!state->is_tmpfs)
+        return error_set(err, CODE_FAILED_PRECONDITION,
+                         "target_path %.200s is a mount point of something else than a tmpfs",
+                         r->target);
+    if (!str_same(state->source, ours)) {
+        if (state->source && str_starts(state->source, MOUNT_SOURCE_PREFIX))
+            return error_set(err, CODE_FAILED_PRECONDITION,
+                             "target_path %.200s holds the tmpfs of volume %.100s", r->target,
+                             state->source + strlen(MOUNT_SOURCE_PREFIX));
+        r->adopted = 1;
+    }
+    if (!known) {
+        r->size_bytes = state->size_bytes;
+        r->inodes = state->inodes;
+        budget_change(&op->app->budget, state->size_bytes);
+    }
+    return 0;
+}
+
+static int mount_new(struct operation *op, struct error *err)
+{
+    struct record *r = &op->volume->record;
+    struct mount_spec spec = {
+        .volume_id = op->volume->id,
+        .flags = r->mount_flags,
+        .size_bytes = r->size_bytes ? r->size_bytes : FIRST_SIZE_BYTES,
+        .inodes = r->inodes ? r->inodes : FIRST_INODES,
+    };
+
+    if (!r->size_bytes && budget_reserve(&op->app->budget, spec.size_bytes, err) < 0)
+        return -1;
+    if (!r->size_bytes)
+        op->reserved_bytes = spec.size_bytes;
+    if (target_make(&op->target, &op->made_target, err) < 0 ||
+        op->app->mounter->ops->mount(op->app->mounter, &op->target, &spec, err) < 0)
+        return error_reason(err, "FailedToEnsureMountPoint");
+    op->mounted = true;
+    r->size_bytes = spec.size_bytes;
+    r->inodes = spec.inodes;
+    r->made_target = r->made_target || op->made_target;
+    return 0;
+}
+
+static int mount_or_take_over(struct operation *op, struct error *err)
+{
+    struct mount_state state CLEANUP(mount_state_done) = { 0 };
+
+    if (FAULT("publish.before_mount", err) < 0 || open_target(op, true, err) < 0 ||
+        op->app->mounter->ops->look(op->app->mounter, &op->target, true, &state, err) < 0)
+        return error_reason(err, "FailedToEnsureMountPoint");
+    if (state.is_mount)
+        return take_over(op, &state, err);
+    return mount_new(op, err);
+}
+
+/* Within WRITING, so that an unpublish either comes before (nothing is mounted) or waits and sees
+ * it. */
+int operation_mount(struct operation *op, struct error *err)
+{
+    int result;
+
+    if (volume_begin_write(op->volume, err) < 0)
+        return -1;
+    pthread_mutex_lock(&op->volume->lock);
+    result = mount_or_take_over(op, err);
+    pthread_mutex_unlock(&op->volume->lock);
+    volume_end_write(op->volume);
+    return result < 0 ? -1 : FAULT("publish.after_mount", err);
+}
+
+int operation_open(struct operation *op, struct error *err)
+{
+    return open_target(op, false, err);
+}
+
+/* --- fetching ----------------------------------------------------------------------------------
+ */
+
+static void observe_fetch(struct operation *op, int64_t started_us, bool ok)
+{
+    const char *labels[] = { op->class->provider, ok ? "ok" : "error" };
+
+    metrics_observe(op->app->metrics, VM_FETCH_SECONDS, labels,
+                    (double)(clock_mono_us() - started_us) / 1e6);
+}
+
+int operation_fetch(struct operation *op, struct error *err)
+{
+    struct record *r = &op->volume->record;
+    int64_t left = op->left_ms == INT64_MAX ? FETCH_TIMEOUT_MS : op->left_ms - ANSWER_SLACK_MS;
+    struct source_request req = {
+        .provider = op->class->provider,
+        .volume_id = op->volume->id,
+        .target = r->target,
+        .attributes = &op->attributes,
+        .credentials = &op->credentials,
+        .versions = r->versions,
+        .version_count = r->version_count,
+        .accepts_unchanged = r->phase == RECORD_PUBLISHED && !r->writing,
+        .urgent = op->urgent,
+        .timeout_ms = left > FETCH_TIMEOUT_MS ? FETCH_TIMEOUT_MS : left,
+        .cancel = &op->cancel,
+    };
+    int64_t started = clock_mono_us();
+    int result;
+
+    if (left <= 0)
+        return error_set(err, CODE_DEADLINE_EXCEEDED, "no time is left to ask provider %s",
+                         op->class->provider);
+    if (FAULT("fetch.begin", err) < 0)
+        return -1;
+    result = op->app->source->ops->fetch(op->app->source, &req, &op->files, err);
+    observe_fetch(op, started, result == 0);
+    if (result < 0)
+        return error_within(err, "failed to mount secrets store objects for pod %s/%s, err",
+                            r->pod_ns ? r->pod_ns : "", r->pod_name ? r->pod_name : "");
+    return FAULT("fetch.end", err);
+}
+
+/* --- writing -----------------------------------------------------------------------------------
+ */
+
+/* Raises the tmpfs to what two generations need. A first publish asks the budget, a rotation takes.
+ */
+static int make_room(struct operation *op, struct error *err)
+{
+    struct writer_need need = atomic_writer_need(&op->files);
+    struct record *r = &op->volume->record;
+    struct mount_spec spec = {
+        .volume_id = op->volume->id,
+        .size_bytes = need.bytes > r->size_bytes ? need.bytes : r->size_bytes,
+        .inodes = need.inodes > r->inodes ? need.inodes : r->inodes,
+    };
+    int64_t more = spec.size_bytes - r->size_bytes;
+
+    if (more == 0 && spec.inodes == r->inodes)
+        return 0;
+    if (r->phase == RECORD_PUBLISHED || r->adopted)
+        budget_change(&op->app->budget, more);
+    else if (budget_reserve(&op->app->budget, more, err) < 0)
+        return -1;
+    op->reserved_bytes += more;
+    if (op->app->mounter->ops->resize(op->app->mounter, &op->target, &spec, err) < 0)
+        return -1;
+    r->size_bytes = spec.size_bytes;
+    r->inodes = spec.inodes;
+    return 0;
+}
+
+static int may_swap(void *arg, struct error *err)
+{
+    struct operation *op = arg;
+
+    if (cancel_is_raised(&op->cancel))
+        return error_set(err, CODE_CANCELLED, "cancelled before the files were swapped");
+    return 0;
+}
+
+static int swap_files(struct operation *op, int dir_fd, struct error *err)
+{
+    struct record *r = &op->volume->record;
+    struct writer_options options = {
+        .fs_group = r->fs_group < 0 ? (gid_t)-1 : (gid_t)r->fs_group,
+        .keep_previous = op->app->config.grace_ms > 0,
+        .may_swap = may_swap,
+        .arg = op,
+    };
+    struct write_result result = { 0 };
+
+    /* A provider that returned nothing but left something in our empty tmpfs wrote it itself. */
+    r->writing = op->files.count == 0 && (r->writing || op->mounted || r->adopted) &&
+                 atomic_writer_has_files(dir_fd) && r->generation == 0;
+    if (r->writing)
+        return 0;
+    if (make_room(op, err) < 0)
+        return -1;
+    if (atomic_writer_write(dir_fd, &op->files, &options, &result, err) < 0) {
+        op->changed = result.changed;
+        return error_reason(err, "FileWriteError");
+    }
+    op->changed = result.changed;
+    if (result.changed)
+        r->generation++;
+    if (result.previous)
+        rotation_keep_previous(op->app, op->volume);
+    return 0;
+}
+
+int operation_write(struct operation *op, struct error *err)
+{
+    autoclose int dir_fd = -1;
+    int result;
+
+    if (FAULT("write.begin", err) < 0 || volume_begin_write(op->volume, err) < 0)
+        return -1;
+    result = target_open_dir(&op->target, &dir_fd, err);
+    if (result == 0 && dir_fd < 0)
+        result =
+            error_set(err, CODE_UNAVAILABLE, "target_path %.200s has vanished", op->target.path);
+    if (result == 0)
+        result = swap_files(op, dir_fd, err);
+    volume_end_write(op->volume);
+    return result < 0 ? -1 : FAULT("write.done", err);
+}
+
+/* Did anything that the record holds change? */
+static bool same_versions(const struct record *r, const struct fileset *files)
+{
+    if (r->version_count != files->version_count)
+        return false;
+    for (size_t i = 0; i < r->version_count; i++)
+        if (strcmp(r->versions[i].id, files->versions[i].id) != 0 ||
+            strcmp(r->versions[i].version, files->versions[i].version) != 0)
+            return false;
+    return true;
+}
+
+static void remember(struct operation *op, int64_t now)
+{
+    struct volume *v = op->volume;
+    struct record *r = &v->record;
+
+    v->fetched_at_unix_ms = now;
+    v->refresh_at_unix_ms = op->files.refresh_at_unix_ms;
+    if (op->changed || r->phase != RECORD_PUBLISHED) {
+        r->changed_at_unix_ms = now;
+        r->fetched_at_unix_ms = now;
+    }
+    if (r->phase != RECORD_PUBLISHED)
+        r->published_at_unix_ms = now;
+    record_set_versions(r, op->files.versions, op->files.version_count);
+    r->had_tokens = credentials_has_tokens(&op->credentials);
+    r->had_secrets = credentials_has_secrets(&op->credentials);
+    r->phase = RECORD_PUBLISHED;
+}
+
+int operation_record_end(struct operation *op, struct error *err)
+{
+    struct record *r = &op->volume->record;
+    bool write;
+    int result = 0;
+
+    fileset_sort(&op->files);
+    if (FAULT("publish.before_published", err) < 0 || volume_begin_write(op->volume, err) < 0)
+        return -1;
+    pthread_mutex_lock(&op->volume->lock);
+    /* Versions are sticky: a new text over the same bytes is no change. */
+    write = op->changed || r->phase != RECORD_PUBLISHED ||
+            (r->writing && !same_versions(r, &op->files));
+    if (write || r->version_count == 0)
+        remember(op, clock_unix_ms());
+    else
+        op->volume->fetched_at_unix_ms = clock_unix_ms();
+    op->volume->refresh_at_unix_ms = op->files.refresh_at_unix_ms;
+    if (write)
+        result = state_save(&op->app->state, r, err);
+    pthread_mutex_unlock(&op->volume->lock);
+    volume_end_write(op->volume);
+    return result < 0 ? -1 : FAULT("publish.after_published", err);
+}
+
+void operation_undo(struct operation *op)
+{
+    struct record *r = &op->volume->record;
+    autoclose int dir_fd = -1;
+
+    if (volume_begin_write(op->volume, NULL) < 0)
+        return; /* an unpublish has come: it cleans up */
+    if (op->mounted) {
+        if (target_open_dir(&op->target, &dir_fd, NULL) == 0 && dir_fd >= 0)
+            (void)!atomic_writer_wipe(dir_fd, NULL);
+        close_at(&dir_fd);
+        dir_fd = -1;
+        (void)!op->app->mounter->ops->unmount(op->app->mounter, &op->target, NULL);
+    }
+    if (op->made_target)
+        (void)unlinkat(op->target.parent_fd, op->target.name, AT_REMOVEDIR);
+    budget_change(&op->app->budget, -op->reserved_bytes);
+    if (r->phase != RECORD_PUBLISHED)
+        (void)!state_remove(&op->app->state, op->volume->id, NULL);
+    volume_end_write(op->volume);
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/volume/rotation.h"
+
+#include <sys/random.h>
+
+#include "driver/volume/atomic_writer.h"
+#include "driver/volume/operation.h"
+#include "lib/base/clock.h"
+#include "lib/base/fault.h"
+#include "lib/base/log.h"
+
+enum {
+    BACKOFF_FIRST_MS = 5000,
+    BACKOFF_MAX_MS = 10 * 60 * 1000,
+    RETRY_BUSY_MS = 1000,
+    INTERVAL_MIN_MS =
+        1000, /* nobody's interval is shorter: a provider is asked once a second at most */
+};
+
+static int64_t jitter(int64_t ms, int percent)
+{
+    uint32_t random = 0;
+    int64_t span = ms * percent / 100;
+
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random) || span <= 0)
+        return 0;
+    return (int64_t)(random % (uint64_t)(2 * span + 1)) - span;
+}
+
+static int64_t interval_of(const struct lifecycle *app, const struct volume *v)
+{
+    int64_t ms = v->interval_ms ? v->interval_ms : app->config.rotation_interval_ms;
+
+    return ms < INTERVAL_MIN_MS ? INTERVAL_MIN_MS : ms;
+}
+
+static int64_t backoff_of(const struct lifecycle *app, const struct volume *v)
+{
+    int64_t ms = BACKOFF_FIRST_MS;
+
+    for (int64_t i = 1; i < v->failures && ms < BACKOFF_MAX_MS; i++)
+        ms *= 2;
+    if (ms > BACKOFF_MAX_MS)
+        ms = BACKOFF_MAX_MS;
+    (void)app;
+    return ms > v->last_error.retry_after_ms ? ms : v->last_error.retry_after_ms;
+}
+
+/* Were there tokens or a secretRef that this process does not have (any more)? Caller holds the
+ * lock. */
+static bool lacks_credentials(const struct volume *v)
+{
+    if (v->record.had_tokens && !credentials_are_fresh(&v->credentials, clock_unix_ms()))
+        return true;
+    return v->record.had_secrets && !credentials_has_secrets(&v->credentials);
+}
+
+/* Milliseconds from now to the next refresh; -1: none. Caller holds the lock. */
+static int64_t next_in_ms(const struct lifecycle *app, struct volume *v)
+{
+    int64_t ms = interval_of(app, v);
+    int64_t wish = v->refresh_at_unix_ms ? v->refresh_at_unix_ms - clock_unix_ms() : 0;
+
+    v->waiting = lacks_credentials(v);
+    if (!app->config.rotation || v->waiting || v->state == VOLUME_LEAVING)
+        return -1;
+    if (v->failures)
+        ms = backoff_of(app, v);
+    else if (v->refresh_at_unix_ms && wish < ms)
+        ms = wish < INTERVAL_MIN_MS ? INTERVAL_MIN_MS : wish;
+    return ms + jitter(ms, 10);
+}
+
+/* Sets (or only moves forward) a timer, unless the volume is leaving: then its timers are out of
+ * the queue for good. Caller holds the lock. */
+static void arm(struct volume_timer *timer, int64_t at_ms, bool only_sooner)
+{
+    struct volume *v = timer->volume;
+
+    if (v->state == VOLUME_LEAVING)
+        return;
+    if (only_sooner)
+        due_queue_hasten(v->app->due, &timer->item, at_ms);
+    else
+        due_queue_set(v->app->due, &timer->item, at_ms);
+}
+
+static void arm_locked(struct volume_timer *timer, int64_t in_ms, bool only_sooner)
+{
+    pthread_mutex_lock(&timer->volume->lock);
+    arm(timer, clock_mono_ms() + in_ms, only_sooner);
+    pthread_mutex_unlock(&timer->volume->lock);
+}
+
+void rotation_schedule(struct lifecycle *app, struct volume *v)
+{
+    int64_t ms;
+
+    pthread_mutex_lock(&v->lock);
+    ms = next_in_ms(app, v);
+    if (ms >= 0)
+        arm(&v->refresh, clock_mono_ms() + ms, false);
+    pthread_mutex_unlock(&v->lock);
+}
+
+void rotation_schedule_spread(struct lifecycle *app, struct volume *v)
+{
+    int64_t ms;
+
+    pthread_mutex_lock(&v->lock);
+    ms = next_in_ms(app, v);
+    if (ms >= 0)
+        arm(&v->refresh, clock_mono_ms() + ms / 2 + jitter(ms / 2, 100), false);
+    pthread_mutex_unlock(&v->lock);
+}
+
+void rotation_credentials_came(struct lifecycle *app, struct volume *v)
+{
+    pthread_mutex_lock(&v->lock);
+    if (v->waiting && !lacks_credentials(v)) {
+        v->waiting = false;
+        if (app->config.rotation)
+            arm(&v->refresh, clock_mono_ms(), true);
+    }
+    pthread_mutex_unlock(&v->lock);
+}
+
+void rotation_keep_previous(struct lifecycle *app, struct volume *v)
+{
+    pthread_mutex_lock(&v->lock);
+    v->fold_at_ms = clock_mono_ms() + app->config.grace_ms;
+    arm(&v->fold, v->fold_at_ms, false);
+    pthread_mutex_unlock(&v->lock);
+}
+
+void rotation_forget(struct lifecycle *app, struct volume *v)
+{
+    due_queue_remove(app->due, &v->refresh.item);
+    due_queue_remove(app->due, &v->fold.item);
+}
+
+/* --- folding -----------------------------------------------------------------------------------
+ */
+
+static int fold_files(struct operation *op, struct error *err)
+{
+    autoclose int dir_fd = -1;
+    int result;
+
+    if (operation_open(op, err) < 0 || volume_begin_write(op->volume, err) < 0)
+        return -1;
+    result = target_open_dir(&op->target, &dir_fd, err);
+    if (result == 0 && dir_fd >= 0)
+        result = atomic_writer_fold(dir_fd, err);
+    pthread_mutex_lock(&op->volume->lock);
+    op->volume->fold_at_ms = 0;
+    pthread_mutex_unlock(&op->volume->lock);
+    volume_end_write(op->volume);
+    return result;
+}
+
+static void run_fold(void *arg)
+{
+    struct volume_timer *timer = arg;
+    struct volume *v = timer->volume;
+    struct operation op autooperation;
+    struct lifecycle *app = v->app;
+    struct error err = { 0 };
+
+    operation_init(&op, app);
+    op.volume = v; /* the reference that rotation_due took */
+    if (volume_begin(v, &op.cancel, NULL) < 0) {
+        arm_locked(timer, RETRY_BUSY_MS / 10, false); /* somebody works on it: again soon */
+        return;
+    }
+    if (fold_files(&op, &err) < 0)
+        log_failure(LOG_WARN, "an old generation could not be removed", KEY_VOLUME, v->id, &err);
+    volume_end(v);
+}
+
+/* --- refreshing --------------------------------------------------------------------------------
+ */
+
+/* Waits until the previous generation's grace is over and folds it: at most one old one exists. */
+static int fold_first(struct operation *op, struct error *err)
+{
+    struct volume *v = op->volume;
+    int64_t fold_at;
+
+    pthread_mutex_lock(&v->lock);
+    fold_at = v->fold_at_ms;
+    pthread_mutex_unlock(&v->lock);
+    if (!fold_at)
+        return 0;
+    if (fold_at > clock_mono_ms())
+        clock_sleep_ms(fold_at - clock_mono_ms());
+    return fold_files(op, err);
+}
+
+static int steps(struct operation *op, struct error *err)
+{
+    struct volume *v = op->volume;
+    bool lacks;
+
+    pthread_mutex_lock(&v->lock);
+    lacks = lacks_credentials(v);
+    credentials_copy(&op->credentials, &v->credentials);
+    pthread_mutex_unlock(&v->lock);
+    if (lacks)
+        return error_set(err, CODE_FAILED_PRECONDITION,
+                         "waiting for credentials: kubelet's next republish brings them");
+    if (FAULT("rotate.begin", err) < 0 || fold_first(op, err) < 0)
+        return -1;
+    target_done(&op->target);
+    if (operation_class(op, err) < 0 || operation_attributes(op, err) < 0 ||
+        operation_open(op, err) < 0 || FAULT("rotate.before_fetch", err) < 0 ||
+        operation_fetch(op, err) < 0 || FAULT("rotate.after_fetch", err) < 0 ||
+        operation_write(op, err) < 0 || FAULT("rotate.after_write", err) < 0 ||
+        operation_record_end(op, err) < 0)
+        return -1;
+    return FAULT("rotate.end", err);
+}
+
+static void count(struct lifecycle *app, const struct volume *v, const struct error *err,
+                  bool changed, int64_t started_us)
+{
+    const char *provider = v->record.provider ? v->record.provider : "";
+    const char *rotated[] = { provider, OS_TYPE, changed ? "true" : "false" };
+    const char *failed[] = { provider, err->reason ? err->reason : "FailedToRotate", OS_TYPE,
+                             "false" };
+    const char *os[] = { OS_TYPE };
+
+    if (err->code)
+        metrics_add(app->metrics, VM_ROTATION_RECONCILE_ERROR, failed, 1);
+    else
+        metrics_add(app->metrics, VM_ROTATION_RECONCILE, rotated, 1);
+    metrics_observe(app->metrics, VM_ROTATION_SECONDS, os,
+                    (double)(clock_mono_us() - started_us) / 1e6);
+}
+
+static void report(struct lifecycle *app, struct volume *v, const struct error *err)
+{
+    struct volume_report row = {
+        .volume_id = v->id,
+        .pod_ns = v->record.pod_ns,
+        .pod_name = v->record.pod_name,
+        .pod_uid = v->record.pod_uid,
+        .class_name = v->record.class_name,
+        .target = v->record.target,
+        .mounted = true,
+        .versions = v->record.versions,
+        .version_count = v->record.version_count,
+        .err = err->code ? err : NULL,
+    };
+
+    app->cluster->ops->report(app->cluster, &row);
+}
+
+/* Tells of a round, once per change of state: a failing volume is not a line a minute. */
+static void tell(const struct volume *v, const struct error *err, bool changed, bool failed_before)
+{
+    if (err->code && !failed_before)
+        log_failure(LOG_WARN, "refresh failed: the files stay as they were", KEY_VOLUME, v->id,
+                    err);
+    else if (!err->code && (changed || failed_before))
+        log_event(LOG_INFO, changed ? "rotated" : "refresh works again",
+                  WITH_TEXT(KEY_VOLUME, v->id), WITH_TEXT(KEY_CLASS, v->record.class_name),
+                  WITH_NUMBER(KEY_COUNT, v->record.generation));
+}
+
+int rotation_refresh(struct lifecycle *app, struct volume *v, bool *ret_changed, struct error *err)
+{
+    struct operation op autooperation;
+    int64_t started = clock_mono_us();
+    struct error mine = { 0 };
+    bool failed_before;
+
+    operation_init(&op, app);
+    op.volume = volume_ref(v);
+    if (volume_begin(v, &op.cancel, err) < 0)
+        return -1;
+    (void)!steps(&op, &mine);
+    pthread_mutex_lock(&v->lock);
+    failed_before = v->failures > 0;
+    v->last_error = mine;
+    v->failures = mine.code ? v->failures + 1 : 0;
+    pthread_mutex_unlock(&v->lock);
+    if (!volume_is_leaving(v)) {
+        count(app, v, &mine, op.changed, started);
+        tell(v, &mine, op.changed, failed_before);
+        if (op.changed || mine.code)
+            report(app, v, &mine);
+    }
+    volume_end(v);
+    rotation_schedule(app, v);
+    *ret_changed = op.changed;
+    return mine.code ? error_copy(err, &mine) : 0;
+}
+
+static void run_refresh(void *arg)
+{
+    struct volume_timer *timer = arg;
+    struct volume *v autovolume = timer->volume; /* the reference that rotation_due took */
+    struct lifecycle *app = v->app;
+    struct error err = { 0 };
+    bool changed;
+    bool waiting;
+
+    pthread_mutex_lock(&v->lock);
+    v->waiting = lacks_credentials(v);
+    waiting = v->waiting;
+    pthread_mutex_unlock(&v->lock);
+    if (waiting)
+        return; /* the republish that brings them makes it due */
+    if (rotation_refresh(app, v, &changed, &err) < 0 && err.code == CODE_ABORTED)
+        arm_locked(timer, RETRY_BUSY_MS, true);
+}
+
+void rotation_due(void *arg, struct due_item *item)
+{
+    struct lifecycle *app = arg;
+    struct volume_timer *timer = (struct volume_timer *)item;
+    struct volume *v = volume_ref(timer->volume);
+
+    if (work_submit(app->rotators, timer->kind == TIMER_FOLD ? run_fold : run_refresh, timer,
+                    NULL) == 0)
+        return;
+    arm_locked(timer, RETRY_BUSY_MS, false);
+    volume_unref(v);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * rotation.h - when each volume is refreshed next, and the refresh itself; when an old generation
+ * goes. Does not know how a step is done (operation.h).
+ */
+#ifndef LOCKET_VOLUME_ROTATION_H
+#define LOCKET_VOLUME_ROTATION_H
+
+#include "driver/volume/lifecycle.h"
+
+/* The due-queue's callback: hands the volume to the rotation pool. */
+void rotation_due(void *arg, struct due_item *item);
+
+/* Sets when the volume is refreshed next, by its class's interval (+-10 %), the provider's wish, or
+ * its back-off after failures; not at all while rotation is off or it waits for credentials. */
+void rotation_schedule(struct lifecycle *app, struct volume *v);
+
+/* The first time after a restart: spread over one interval. */
+void rotation_schedule_spread(struct lifecycle *app, struct volume *v);
+
+/* Newer credentials came: a volume that waited for them is due now. */
+void rotation_credentials_came(struct lifecycle *app, struct volume *v);
+
+/* An old generation was left: it goes when the grace is over. */
+void rotation_keep_previous(struct lifecycle *app, struct volume *v);
+
+/* Takes a volume's timers out of the queue; none of them runs any more. */
+void rotation_forget(struct lifecycle *app, struct volume *v);
+
+/* Refreshes now, waiting for the grace of an earlier swap: class, fetch, write, record. On every
+ * error the pod sees exactly the old files. *ret_changed: did a file change? Errors: ABORTED when
+ * somebody else works on the volume; those of the steps. */
+must_check int rotation_refresh(struct lifecycle *app, struct volume *v, bool *ret_changed,
+                                struct error *err);
+
+#endif

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Builds the tools that other projects publish as Go modules, each at the version of its go.mod and
+# checked by its go.sum: build.sh [NAME...]. Prints one path per name. A tool that is cached
+# (outside of the tree, by the content of its folder) is not built again.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${LOCKET_CACHE:-$HOME/.cache/locket}/tools
+
+# name, what go build is given, flags of the linker
+rows=(
+    "openbao github.com/openbao/openbao -X=github.com/openbao/openbao/version.fullVersion=2.4.0"
+    "sanity github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity"
+    "wire ."
+)
+
+row_of() {
+    local row
+    for row in "${rows[@]}"; do
+        if [[ ${row%% *} == "$1" ]]; then
+            echo "$row"
+            return 0
+        fi
+    done
+    echo "build.sh: no tool is called $1" >&2
+    return 1
+}
+
+digest() {
+    (cd "$here/$1" && cat ./*.go go.mod go.sum 2>/dev/null && cat ../build.sh && go env GOVERSION) |
+        sha256sum | cut -c1-12
+}
+
+build() {
+    local name package flags path
+    read -r name package flags <<<"$(row_of "$1")"
+    path=$cache/$name-$(digest "$name")
+    if [[ ! -x $path ]]; then
+        echo "building $name (cached in $cache afterwards)" >&2
+        (
+            flock 9
+            cd "$here/$name"
+            [[ -x $path ]] || GOFLAGS="-mod=readonly -p=2" GOTOOLCHAIN=local CGO_ENABLED=0 \
+                nice go build -trimpath -buildvcs=false -ldflags "-s -w $flags" -o "$path.new" "$package"
+            [[ -x $path ]] || mv "$path.new" "$path"
+        ) 9>"$cache/.lock" >&2
+    fi
+    echo "$path"
+}
+
+mkdir -p "$cache"
+command -v go >/dev/null || {
+    echo "build.sh: no Go toolchain on PATH" >&2
+    exit 1
+}
+[[ $# -gt 0 ]] || set -- openbao sanity wire
+for tool in "$@"; do
+    build "$tool"
+done

@@ -29,8 +29,11 @@ row_of() {
 }
 
 digest() {
-    (cd "$here/$1" && cat ./*.go go.mod go.sum 2>/dev/null && cat ../build.sh && go env GOVERSION) |
-        sha256sum | cut -c1-12
+    {
+        find "$here/$1" -type f | LC_ALL=C sort | xargs cat
+        row_of "$1"
+        go env GOVERSION
+    } | sha256sum | cut -c1-12
 }
 
 build() {

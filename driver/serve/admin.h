@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * admin.h - locket.admin.v1: operators' questions about the volumes of this node.
+ * Answers names, versions and times; never a secret's value.
+ */
+#ifndef LOCKET_SERVE_ADMIN_H
+#define LOCKET_SERVE_ADMIN_H
+
+#include "driver/volume/lifecycle.h"
+#include "locket/admin.pb-c.h"
+
+struct admin {
+    Locket__Admin__V1__Admin_Service service; /* first */
+    struct lifecycle *app;
+    struct work_pool *workers; /* own threads: never behind a publish */
+};
+
+void admin_init(struct admin *admin, struct lifecycle *app);
+void admin_done(struct admin *admin);
+
+#endif

@@ -82,6 +82,7 @@ YAML
 start provider "$wire" serve --socket "$dir/providers/wire.sock" --values "$dir/values.json"
 wait_for "$dir/providers/wire.sock" provider
 start controller /usr/bin/python3 "$root/tests/fakes/csi_controller.py" --socket "$dir/controller.sock" \
+    --driver "unix:$dir/csi.sock" \
     --context secretProviderClass=sanity \
     --context csi.storage.k8s.io/pod.name=sanity-pod \
     --context csi.storage.k8s.io/pod.namespace=default \

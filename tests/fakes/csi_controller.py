@@ -3,7 +3,8 @@
 """A CSI controller whose volumes are named by what kubelet would say of a pod's inline volume.
 
 csi-sanity publishes only what a controller created, with the volume_context that the controller
-answered: this one answers a class and a pod, so that its publishes are real ones.
+answered: this one answers a class and a pod, so that its publishes are real ones. csi-sanity also
+asks the controller's socket who it is: those calls are handed on to the driver, byte by byte.
 """
 import argparse
 import concurrent.futures
@@ -76,14 +77,36 @@ class Controller:
         return grpc.method_handlers_generic_handler("csi.v1.Controller", methods)
 
 
+class Identity(grpc.GenericRpcHandler):
+    """Hands every call of the Identity service on to the driver."""
+
+    def __init__(self, endpoint):
+        self.channel = grpc.insecure_channel(endpoint)
+
+    def service(self, handler_call_details):
+        method = handler_call_details.method
+        if not method.startswith("/csi.v1.Identity/"):
+            return None
+
+        def forward(request, call):
+            try:
+                return self.channel.unary_unary(method)(request, timeout=10)
+            except grpc.RpcError as error:
+                return call.abort(error.code(), error.details())
+
+        return grpc.unary_unary_rpc_method_handler(forward)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--socket", required=True)
+    parser.add_argument("--driver", required=True, help="endpoint of the driver")
     parser.add_argument("--context", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     context = dict(pair.split("=", 1) for pair in options.context)
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=4))
-    server.add_generic_rpc_handlers((Controller(load_messages(), context).handler(),))
+    handlers = (Controller(load_messages(), context).handler(), Identity(options.driver))
+    server.add_generic_rpc_handlers(handlers)
     if not server.add_insecure_port("unix:" + options.socket):
         sys.exit(f"cannot listen on {options.socket}")
     ended = threading.Event()

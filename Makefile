@@ -68,7 +68,7 @@ LIB_MODEL := $(call layer,model)
 COMMON   := $(LIB_MODEL) $(LIB_NET) $(LIB_PROTO) $(LIB_BASE)
 SYSLIBS_driver   := -lgrpc_unsecure -lgpr -lprotobuf-c -lmount -lyaml -lcjson
 SYSLIBS_provider := -lgrpc_unsecure -lgpr -lprotobuf-c -lcurl -lmicrohttpd -lyaml -lcjson -lcrypto
-SYSLIBS_ctl      := -lgrpc_unsecure -lgpr -lprotobuf-c -lyaml -lcjson
+SYSLIBS_ctl      := -lgrpc_unsecure -lgpr -lprotobuf-c -lyaml -lcjson -lcrypto
 SYSLIBS_all      := $(SYSLIBS_driver) -lcurl -lmicrohttpd -lcrypto -lcmocka
 
 .PHONY: all

@@ -77,19 +77,32 @@ int target_make(const char *target, struct error *err)
     return fs_mkdirs(parent, PARENT_MODE, err);
 }
 
-void target_remove(const char *target)
+/* From below; NULL: any name. */
+static const char *const layout[] = { "mount", NULL, "kubernetes.io~csi", "volumes", NULL };
+
+static bool is_laid_out(const char *target)
 {
-    /* From below; NULL: any name. */
-    static const char *const layout[] = { "mount", NULL, "kubernetes.io~csi", "volumes", NULL };
     autofree char *path = xstrdup(target);
 
     for (size_t i = 0; i < COUNT_OF(layout); i++) {
         char *slash = strrchr(path, '/');
 
         if (!slash || slash == path || (layout[i] && strcmp(slash + 1, layout[i]) != 0))
-            return;
+            return false;
+        *slash = '\0';
+    }
+    return true;
+}
+
+void target_remove(const char *target)
+{
+    autofree char *path = xstrdup(target);
+
+    if (!is_laid_out(target))
+        return;
+    for (size_t i = 0; i < COUNT_OF(layout); i++) {
         if (rmdir(path) < 0 && i > 0) /* the driver has removed the target itself */
             return;
-        *slash = '\0';
+        *strrchr(path, '/') = '\0';
     }
 }

@@ -32,7 +32,7 @@ struct validation {
     struct mistake *mistakes; /* of this file */
     size_t count;
     size_t classes;    /* in this file */
-    struct pairs seen; /* NS/NAME -> where, of all files */
+    struct pairs seen; /* NS/NAME and folder -> where, of all files */
     size_t total;
     size_t bad_files;
 };
@@ -92,12 +92,15 @@ static void flush(struct validation *v)
     v->count = 0;
 }
 
-/* The driver refuses a class that stands in its folder twice. */
+/* The driver refuses a class that stands in its folder twice. Files of different folders may be
+ * for different nodes. */
 static void only_once(struct validation *v, const struct tree *t)
 {
     const char *ns = class_ns_of(t);
     const char *name = class_name_of(t);
-    autofree char *key = str_printf("%s/%s", ns ? ns : "", name ? name : "");
+    const char *slash = strrchr(v->file, '/');
+    autofree char *key = str_printf("%s/%s in %.*s", ns ? ns : "", name ? name : "",
+                                    slash ? (int)(slash - v->file) : 1, slash ? v->file : ".");
     autofree char *here = str_printf("%s:%u", v->file, t->line);
     struct complaints c = { .say = say, .arg = v };
     const char *before = pairs_get(&v->seen, key);
@@ -105,7 +108,7 @@ static void only_once(struct validation *v, const struct tree *t)
     if (!ns || !name)
         return;
     if (before)
-        complain(&c, t, "class %s is at %.200s already; keep one", key, before);
+        complain(&c, t, "class %s/%s is at %.200s already; keep one", ns, name, before);
     else
         pairs_set(&v->seen, key, here);
 }

@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from harness import (
     BUILD, ROOT, Skip, expect, expect_equal, run, run_tests, test, tool, write_json)
 from node import Node, Pod, mounts_left
+from provider import start_provider
 
 FIXTURES = ROOT / "tests/fixtures/wire"
 
@@ -149,14 +150,13 @@ def the_first_call_after_a_providers_restart_succeeds(world):
 
 @test
 def our_provider_serves_upstreams_client_the_file_stores_values(world):
-    program = BUILD / "bin/locket-provider"
-    if not program.exists():
-        raise Skip("locket-provider is not built")
     store = world.folder / "store"
     store.mkdir()
     (store / "user").write_text("grace")
     (store / "key").write_bytes(bytes([0, 255, 128, 10]))
-    sockets = start_provider(world.programs, [f"--file-root={store}"], "file")
+    sockets = world.folder / "provider"
+    sockets.mkdir(mode=0o700)
+    start_provider(world.programs, sockets, ["file"], [f"--file-root={store}"])
     objects = [{"objectName": "user"}, {"objectName": "key", "path": "k/ey", "filePermission": "0400"}]
     done = run([world.wire, "mount", "--socket", sockets / "file.sock",
                 "--attr", "objects=" + json.dumps(objects)])
@@ -172,7 +172,7 @@ def our_provider_serves_upstreams_client_the_file_stores_values(world):
 def our_provider_answers_upstreams_client_with_a_code_and_a_text(world):
     socket = world.folder / "provider" / "file.sock"
     if not socket.exists():
-        raise Skip("locket-provider is not running")
+        raise Skip("locket-provider does not run")
     done = run([world.wire, "mount", "--socket", socket,
                 "--attr", 'objects=[{"objectName": "nothing"}]'])
     answer = json.loads(done.stdout)
@@ -183,15 +183,6 @@ def our_provider_answers_upstreams_client_with_a_code_and_a_text(world):
 @test
 def nothing_is_mounted_in_the_end(_world):
     expect_equal(mounts_left(), [], "mounts")
-
-
-def start_provider(programs, flags, name):
-    from provider import provider_argv  # pylint: disable=import-outside-toplevel
-
-    sockets = programs.folder / "provider"
-    sockets.mkdir(mode=0o700)
-    programs.start("provider", provider_argv(sockets) + flags, (sockets / f"{name}.sock").exists)
-    return sockets
 
 
 if __name__ == "__main__":

@@ -1,0 +1,446 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The main job against a store that somebody else wrote: OpenBao with TLS, its own verification of
+signed tokens, leases, revocation and quotas."""
+import json
+import pathlib
+import secrets
+import signal
+import stat
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+# pylint: disable=wrong-import-position
+from bao import Bao, Issuer
+from harness import BUILD, expect, expect_equal, run, run_tests, test, wait_until
+from node import Node, Pod, mounts_left
+from provider import start_provider
+
+NAMESPACE = "shop"
+ACCOUNT = "web"
+POLICY = """
+path "secret/*" { capabilities = ["read"] }
+path "kv1/*"    { capabilities = ["read"] }
+path "pki/issue/*" { capabilities = ["update"] }
+"""
+# Answers to a login or read that was refused: none of them is worth a retry by kubelet.
+REFUSED = ("PERMISSION_DENIED", "UNAUTHENTICATED")
+# Answers after which kubelet keeps the volume and comes again.
+COMES_AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
+
+
+class World:
+    def __init__(self, programs):
+        self.programs = programs
+        self.folder = programs.folder
+        self.secrets = []  # every value and token of this run: none may reach a log
+        self.issuer = Issuer(self.folder / "issuer")
+        self.bao = Bao(programs)
+        self.prepare()
+        self.node = Node(programs)
+        start_provider(programs, self.node.providers, ["vault"])
+        self.node.start()
+
+    def prepare(self):
+        bao = self.bao
+        bao.write("sys/mounts/kv1", {"type": "kv", "options": {"version": "1"}})
+        bao.write("sys/mounts/pki", {"type": "pki"})
+        bao.write("sys/namespaces/team", {})
+        for namespace in (None, "team"):
+            bao.write("sys/policies/acl/app", {"policy": POLICY}, namespace)
+            bao.write("sys/auth/jwt", {"type": "jwt"}, namespace)
+            bao.write("auth/jwt/config", {"jwt_validation_pubkeys": [self.issuer.public]}, namespace)
+            self.role("app", namespace=namespace)
+        bao.write("sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}, "team")
+        bao.write("pki/root/generate/internal", {"common_name": "e2e root", "key_type": "ec"})
+        bao.write("pki/roles/web", {"allow_any_name": True, "key_type": "ec", "max_ttl": "1h"})
+
+    def role(self, name, namespace=None, **more):
+        body = {
+            "role_type": "jwt", "bound_audiences": ["vault"], "user_claim": "sub",
+            "bound_subject": f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}",
+            "token_policies": ["app"], "token_ttl": "1h", **more,
+        }
+        self.bao.write(f"auth/jwt/role/{name}", body, namespace)
+
+    def value(self, text="value"):
+        """A value that no other place has: found in a log, it is a leak."""
+        fresh = f"{text}-{secrets.token_hex(12)}"
+        self.secrets.append(fresh)
+        return fresh
+
+    def put(self, path, data, namespace=None):
+        self.bao.write(f"secret/data/{path}", {"data": data}, namespace)
+
+    def class_of(self, name, objects, **parameters):
+        given = {
+            "vaultAddress": self.bao.address, "vaultCACertPath": str(self.bao.ca_file),
+            "vaultAuthMountPath": "jwt", "roleName": "app", "objects": objects, **parameters,
+        }
+        kept = {key: value for key, value in given.items() if value is not None}
+        self.node.write_class(name, "vault", kept, NAMESPACE)
+
+    def pod(self, name, account=ACCOUNT):
+        return Pod(self.node, name, NAMESPACE, account)
+
+    def tokens(self, pod, **changed):
+        token = self.issuer.token(pod, **changed)
+        self.secrets.append(token.rsplit(".", 1)[1])
+        return {"vault": token}
+
+    def publish(self, name, class_name):
+        pod = self.pod(name)
+        return pod.must_publish(class_name, tokens=self.tokens(pod))
+
+
+def kv2(name, path, key):
+    return {"objectName": name, "secretPath": f"secret/data/{path}", "secretKey": key}
+
+
+@test
+def a_signed_token_logs_in_and_kv_v2_and_v1_become_files(world):
+    user, password, old = world.value("user"), world.value("password"), world.value("old")
+    world.put("db", {"user": user, "password": password})
+    world.bao.write("kv1/legacy", {"key": old, "number": 12345678901234567890})
+    world.class_of("kv", [
+        kv2("user", "db", "user"),
+        {**kv2("deep/password", "db", "password"), "filePermission": 0o400},
+        {"objectName": "old", "secretPath": "kv1/legacy", "secretKey": "key"},
+        {"objectName": "number", "secretPath": "/v1/kv1/legacy", "secretKey": "number"},
+    ])
+    pod = world.publish("kv-pod", "kv")
+    want = {"user": user, "deep/password": password, "old": old, "number": "12345678901234567890"}
+    expect_equal(pod.files(), want, "files")
+    mode = stat.S_IMODE((pod.target / "deep/password").stat().st_mode)
+    expect_equal(mode, 0o400, "mode of a file with filePermission")
+    pod.unpublish()
+
+
+@test
+def without_a_key_the_whole_answer_becomes_a_file(world):
+    user = world.value("user")
+    world.put("whole", {"user": user})
+    world.class_of("whole", [{"objectName": "all", "secretPath": "secret/data/whole"}])
+    pod = world.publish("whole-pod", "whole")
+    expect_equal(json.loads(pod.read("all"))["data"]["data"], {"user": user}, "data")
+    first = pod.generation()
+    world.node.must_refresh(pod, changed=False)
+    expect_equal(pod.generation(), first, "a changed request_id is not a changed secret")
+    pod.unpublish()
+
+
+@test
+def encodings_are_undone_and_a_version_can_be_pinned(world):
+    first = world.value("first")
+    world.put("pinned", {"text": first, "hex": "00ff", "b64": "AP8="})
+    world.put("pinned", {"text": world.value("second"), "hex": "00", "b64": "AA=="})
+    pinned = "secret/data/pinned?version=1"
+    world.class_of("pinned", [
+        {"objectName": "text", "secretPath": pinned, "secretKey": "text"},
+        {"objectName": "hex", "secretPath": pinned, "secretKey": "hex", "encoding": "hex"},
+        {"objectName": "b64", "secretPath": pinned, "secretKey": "b64", "encoding": "base64"},
+    ])
+    pod = world.publish("pinned-pod", "pinned")
+    expect_equal(pod.read("text"), first, "the first version")
+    expect_equal((pod.target / "hex").read_bytes(), b"\x00\xff", "hex")
+    expect_equal((pod.target / "b64").read_bytes(), b"\x00\xff", "base64")
+    pod.unpublish()
+
+
+@test
+def a_field_called_data_in_kv_v1_is_a_field(world):
+    outer, inner = world.value("outer"), world.value("inner")
+    world.bao.write("kv1/nested", {"data": {"x": inner}, "x": outer})
+    world.class_of("nested", [{"objectName": "x", "secretPath": "kv1/nested", "secretKey": "x"}])
+    pod = world.publish("nested-pod", "nested")
+    expect_equal(pod.read("x"), outer, "the key x")
+    pod.unpublish()
+
+
+@test
+def a_namespace_has_logins_and_secrets_of_its_own(world):
+    here, there = world.value("root"), world.value("team")
+    world.put("where", {"am-i": here})
+    world.put("where", {"am-i": there}, "team")
+    objects = [kv2("where", "where", "am-i")]
+    world.class_of("in-root", objects)
+    world.class_of("in-team", objects, vaultNamespace="team")
+    in_root, in_team = world.publish("root-pod", "in-root"), world.publish("team-pod", "in-team")
+    expect_equal((in_root.read("where"), in_team.read("where")), (here, there), "namespaces")
+    in_root.unpublish()
+    in_team.unpublish()
+
+
+@test
+def certificate_and_key_come_from_one_issue_and_other_arguments_from_another(world):
+    def issued(name, key, host):
+        return {"objectName": name, "secretPath": "pki/issue/web", "method": "PUT",
+                "secretArgs": {"common_name": host, "ttl": "10m"}, "secretKey": key}
+
+    world.class_of("pki", [
+        issued("a.crt", "certificate", "a.example"), issued("a.key", "private_key", "a.example"),
+        issued("b.crt", "certificate", "b.example"),
+    ])
+    pod = world.publish("pki-pod", "pki")
+    of_certificate = run(["openssl", "x509", "-in", pod.target / "a.crt", "-noout", "-pubkey"])
+    of_key = run(["openssl", "pkey", "-in", pod.target / "a.key", "-pubout"])
+    expect_equal(of_certificate.stdout, of_key.stdout, "public keys of a.crt and a.key")
+    for name in ("a", "b"):
+        subject = run(["openssl", "x509", "-in", pod.target / f"{name}.crt", "-noout", "-subject"])
+        expect(f"{name}.example" in subject.stdout, f"{name}.crt is of {subject.stdout}")
+    world.secrets.append(pod.read("a.key").splitlines()[1])
+    pod.unpublish()
+
+
+@test
+def a_changed_secret_reaches_the_files_by_refresh_and_an_unchanged_one_writes_nothing(world):
+    world.put("turn", {"user": world.value(), "password": world.value()})
+    world.class_of("turn", [kv2("user", "turn", "user"), kv2("password", "turn", "password")])
+    pod = world.publish("turn-pod", "turn")
+    first = pod.generation()
+    world.node.must_refresh(pod, changed=False)
+    expect_equal(pod.generation(), first, "the generation after an unchanged refresh")
+    want = {"user": world.value("user"), "password": world.value("password")}
+    world.put("turn", want)
+    world.node.must_refresh(pod, changed=True)
+    expect_equal(pod.files(), want, "files after the refresh")
+    pod.unpublish()
+
+
+@test
+def a_changed_secret_reaches_the_files_by_the_classes_own_interval(world):
+    world.put("tick", {"user": world.value()})
+    world.class_of("tick", [kv2("user", "tick", "user")], rotationPollInterval="1s")
+    pod = world.publish("tick-pod", "tick")
+    fresh = world.value("fresh")
+    world.put("tick", {"user": fresh})
+    wait_until(lambda: pod.read("user") == fresh, 15, "a rotation by time")
+    pod.unpublish()
+
+
+@test
+def one_login_serves_a_pod_until_its_token_ends_and_then_there_is_another(world):
+    world.role("short", token_ttl="3s", token_max_ttl="3s")
+    world.put("short", {"user": world.value()})
+    world.class_of("short", [kv2("user", "short", "user")], roleName="short")
+    before = world.bao.accessors()
+    pod = world.publish("short-pod", "short")
+    world.node.must_refresh(pod, changed=False)
+    first = world.bao.accessors() - before
+    expect_equal(len(first), 1, "logins for a publish and a refresh")
+    wait_until(lambda: not first & world.bao.accessors(), 15, "the end of the token")
+    fresh = world.value("fresh")
+    world.put("short", {"user": fresh})
+    world.node.must_refresh(pod, changed=True)
+    expect_equal(pod.read("user"), fresh, "value after the token's end")
+    pod.unpublish()
+
+
+@test
+def a_revoked_token_is_replaced_in_the_same_call(world):
+    world.put("revoked", {"user": world.value()})
+    world.class_of("revoked", [kv2("user", "revoked", "user")])
+    before = world.bao.accessors()
+    pod = world.publish("revoked-pod", "revoked")
+    mine = world.bao.accessors() - before
+    expect_equal(len(mine), 1, "logins for a publish")
+    world.bao.revoke(mine.pop())
+    fresh = world.value("fresh")
+    world.put("revoked", {"user": fresh})
+    world.node.must_refresh(pod, changed=True)
+    expect_equal(pod.read("user"), fresh, "value after the revocation")
+    pod.unpublish()
+
+
+@test
+def lost_rights_leave_the_last_good_files_and_a_republish_answers_ok(world):
+    kept = world.value("kept")
+    world.put("lost", {"user": kept})
+    world.role("lost")
+    world.class_of("lost", [kv2("user", "lost", "user")], roleName="lost")
+    before = world.bao.accessors()
+    pod = world.publish("lost-pod", "lost")
+    world.role("lost", bound_subject="system:serviceaccount:shop:nobody")
+    for accessor in world.bao.accessors() - before:
+        world.bao.revoke(accessor)
+    world.put("lost", {"user": world.value("unseen")})
+    result = world.node.refresh(pod)
+    expect(result["code"] in REFUSED, f"code of the refresh: {result}")
+    expect_equal(pod.read("user"), kept, "value after the failed refresh")
+    expect_equal(pod.publish("lost", tokens=world.tokens(pod)).code, "OK", "republish")
+    expect_equal(pod.read("user"), kept, "value after the republish")
+    pod.unpublish()
+
+
+def refused(world, pod, class_name, tokens, codes, *words):
+    answer = pod.publish(class_name, tokens=tokens)
+    expect(answer.code in codes, f"{class_name}: {answer}")
+    for word in words:
+        expect(word in answer.text, f"{word!r} is not in the text: {answer}")
+    expect("\n" not in answer.text and len(answer.text) <= 512, f"not one short line: {answer}")
+    expect(not pod.is_mounted(), "a refused publish left its mount")
+    for value in world.secrets:
+        expect(value not in answer.text, "a secret is in the text")
+
+
+@test
+def another_service_account_is_refused_naming_role_and_mount(world):
+    world.class_of("strict", [kv2("user", "db", "user")])
+    pod = world.pod("other-pod", account="other")
+    refused(world, pod, "strict", world.tokens(pod), REFUSED, "app", "jwt")
+
+
+@test
+def a_token_signed_by_somebody_else_is_refused(world):
+    forger = Issuer(world.folder / "forger")
+    pod = world.pod("forged-pod")
+    refused(world, pod, "strict", {"vault": forger.token(pod)}, REFUSED)
+
+
+@test
+def a_token_of_another_pod_never_reaches_the_store(world):
+    pod, other = world.pod("mine"), world.pod("yours")
+    before = world.bao.accessors()
+    refused(world, pod, "strict", world.tokens(other), ("PERMISSION_DENIED",), "vault")
+    expect_equal(world.bao.accessors(), before, "logins")
+
+
+@test
+def what_is_not_there_is_told_by_name(world):
+    world.class_of("no-path", [kv2("user", "nothing-here", "user")])
+    pod = world.pod("no-path-pod")
+    refused(world, pod, "no-path", world.tokens(pod), ("NOT_FOUND",), "nothing-here")
+    world.class_of("no-key", [kv2("user", "db", "no-such-key")])
+    pod = world.pod("no-key-pod")
+    refused(world, pod, "no-key", world.tokens(pod), ("NOT_FOUND", "FAILED_PRECONDITION"),
+            "no-such-key", "does not exist at the secret path")
+
+
+@test
+def a_policy_that_says_no_is_permission_denied(world):
+    world.class_of("forbidden", [
+        {"objectName": "x", "secretPath": "sys/mounts", "secretKey": "type"}])
+    pod = world.pod("forbidden-pod")
+    refused(world, pod, "forbidden", world.tokens(pod), REFUSED, "sys/mounts")
+
+
+@test
+def a_server_whose_certificate_is_not_known_is_not_spoken_to(world):
+    world.class_of("unknown-ca", [kv2("user", "db", "user")], vaultCACertPath=None)
+    pod = world.pod("unknown-ca-pod")
+    before = world.bao.accessors()
+    answer = pod.publish("unknown-ca", tokens=world.tokens(pod))
+    expect(answer.code != "OK", "a server without a known certificate was believed")
+    expect("certificate" in answer.text.lower(), f"the text does not say why: {answer}")
+    expect_equal(world.bao.accessors(), before, "logins")
+
+
+@test
+def a_quota_of_the_server_means_come_again_and_costs_no_file(world):
+    value = world.value("limited")
+    world.put("limited", {"user": value})
+    world.class_of("limited", [kv2("user", "limited", "user")])
+    pod = world.publish("limited-pod", "limited")
+    quota = {"path": "secret/data/limited", "rate": 1, "interval": "60s"}
+    world.bao.write("sys/quotas/rate-limit/e2e", quota)
+    status = [world.bao.call("GET", "secret/data/limited", check=False)[0] for _ in range(2)]
+    expect_equal(status[1], 429, "the quota does not bite")
+    result = world.node.refresh(pod)
+    expect(result["code"] in COMES_AGAIN, f"code of the refresh: {result}")
+    expect_equal(pod.read("user"), value, "value after the refused refresh")
+    second = world.pod("second-limited-pod")
+    refused(world, second, "limited", world.tokens(second), COMES_AGAIN, "429")
+    world.bao.call("DELETE", "sys/quotas/rate-limit/e2e")
+    second.must_publish("limited", tokens=world.tokens(second))
+    expect_equal(second.read("user"), value, "value without the quota")
+    world.node.must_refresh(pod, changed=False)
+    pod.unpublish()
+    second.unpublish()
+
+
+def publish_by_locketctl(world, class_name, pod, given):
+    """Publishes with a nodePublishSecretRef whose values lie in files, as locketctl takes them."""
+    words = []
+    for key, value in given.items():
+        file = world.folder / f"{pod.name}.{key}"
+        file.write_text(value)
+        words += ["--secret", f"{key}={file}"]
+    run([BUILD / "bin/locketctl", "publish", class_name, "--csi-socket", world.node.csi,
+         "--pod", f"{pod.namespace}/{pod.name}", "--uid", pod.uid,
+         "--service-account", pod.account, "--volume-id", pod.volume_id,
+         "--target", pod.target, *words])
+
+
+@test
+def a_static_token_of_a_secret_reads_without_a_login(world):
+    user = world.value("user")
+    world.put("static", {"user": user})
+    token = world.bao.write("auth/token/create", {"policies": ["app"], "ttl": "10m"})
+    token = token["auth"]["client_token"]
+    world.secrets.append(token)
+    world.class_of("static", [kv2("user", "static", "user")], roleName=None,
+                   vaultAuthMountPath=None)
+    before = world.bao.accessors()
+    pod = world.pod("static-pod")
+    publish_by_locketctl(world, "static", pod, {"token": token})
+    expect_equal(pod.read("user"), user, "value")
+    world.put("static", {"user": world.value("fresh")})
+    world.node.must_refresh(pod, changed=True)
+    expect_equal(world.bao.accessors(), before, "logins")
+    pod.unpublish()
+
+
+@test
+def an_approle_of_a_secret_logs_in(world):
+    user = world.value("user")
+    world.put("approle", {"user": user})
+    world.bao.write("sys/auth/approle", {"type": "approle"})
+    world.bao.write("auth/approle/role/app", {"token_policies": ["app"], "token_ttl": "10m"})
+    role_id = world.bao.call("GET", "auth/approle/role/app/role-id")[1]["data"]["role_id"]
+    secret_id = world.bao.write("auth/approle/role/app/secret-id", {})["data"]["secret_id"]
+    world.secrets.append(secret_id)
+    world.class_of("approle", [kv2("user", "approle", "user")], roleName=None,
+                   vaultAuthMountPath=None)
+    pod = world.pod("approle-pod")
+    publish_by_locketctl(world, "approle", pod, {"role_id": role_id, "secret_id": secret_id})
+    expect_equal(pod.read("user"), user, "value")
+    pod.unpublish()
+
+
+@test
+def a_server_that_went_away_costs_no_file_and_its_return_is_noticed(world):
+    kept = world.value("kept")
+    world.put("away", {"user": kept})
+    world.class_of("away", [kv2("user", "away", "user")])
+    pod = world.publish("away-pod", "away")
+    server = world.programs.running["bao"]
+    server.send_signal(signal.SIGSTOP)  # connections hang, as behind a dead load balancer
+    started = time.monotonic()
+    try:
+        expect_equal(pod.publish("away", tokens=world.tokens(pod)).code, "OK", "republish")
+        expect(time.monotonic() - started < 5, "a republish waited for the store")
+        expect_equal(pod.read("user"), kept, "value while the server hangs")
+        started = time.monotonic()
+        pod.unpublish()
+        expect(time.monotonic() - started < 1, "an unpublish waited for the store")
+    finally:
+        server.send_signal(signal.SIGCONT)
+    again = world.publish("back-pod", "away")
+    expect_equal(again.read("user"), kept, "value when the server is back")
+    again.unpublish()
+
+
+@test
+def no_value_and_no_token_is_in_a_log_of_ours(world):
+    expect(len(world.secrets) > 20, "nothing was collected to look for")
+    world.programs.expect_in_no_log(world.secrets, ["driver", "provider"])
+
+
+@test
+def nothing_is_mounted_in_the_end(_world):
+    expect_equal(mounts_left(), [], "mounts")
+
+
+if __name__ == "__main__":
+    run_tests(World)

@@ -188,12 +188,13 @@ static int run(const struct ctl *ctl, const void *config, char **words, size_t c
     if (v.json)
         (void)fputs(v.total ? "\n]\n" : "]\n", ctl->out);
     else if (result == 0 && !v.total)
-        (void)fprintf(ctl->out, "%zu classes in %zu files: no mistakes\n", v.seen.count, count);
+        (void)fprintf(ctl->out, "%zu class%s in %zu file%s: no mistakes\n", v.seen.count,
+                      v.seen.count == 1 ? "" : "es", count, count == 1 ? "" : "s");
     free(v.mistakes);
     pairs_done(&v.seen);
     if (result == 0 && v.total)
-        return error_set(err, CODE_INVALID_ARGUMENT, "%zu mistakes in %zu of %zu files", v.total,
-                         v.bad_files, count);
+        return error_set(err, CODE_INVALID_ARGUMENT, "%zu mistake%s in %zu of %zu file%s", v.total,
+                         v.total == 1 ? "" : "s", v.bad_files, count, count == 1 ? "" : "s");
     return result;
 }
 

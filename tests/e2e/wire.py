@@ -65,7 +65,10 @@ def the_published_code_reads_what_we_packed(world):
     ours = world.folder / "ours"
     ours.mkdir()
     run([program, ours], cwd=ROOT)
-    expect("messages equal" in run([world.wire, "check", ours, FIXTURES]).stdout, "no verdict")
+    said = run([world.wire, "check", ours, FIXTURES]).stdout
+    expect("messages equal" in said, "no verdict")
+    for name in ("MountRequest", "MountResponse", "File"):
+        expect(f"v1alpha1.{name} is read without our fields" in said, f"{name} was not extended")
 
 
 @test

@@ -21,7 +21,6 @@ func commands() []command {
 		{"check", "DIR FIXTURES: decodes DIR's files and compares them with FIXTURES' as messages", check},
 		{"mount", "--socket S ...: mounts through a provider's socket, prints the answer as JSON", mount},
 		{"serve", "--socket S ...: serves a provider until SIGTERM", serve},
-		{"register", "--socket S ...: asks a plugin registration socket as kubelet does", register},
 	}
 }
 

@@ -5,18 +5,15 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	registration "k8s.io/kubelet/pkg/apis/pluginregistration/v1"
 	provider "sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
@@ -113,37 +110,4 @@ func mountAndPrint(ctx context.Context, client provider.CSIDriverProviderClient,
 		answer.Files = append(answer.Files, mountedFile{f.GetPath(), f.GetMode(), f.GetContents()})
 	}
 	return printJSON(answer)
-}
-
-// What kubelet does with a new socket in plugins_registry, within its one second.
-func register(args []string) error {
-	set := flag.NewFlagSet("register", flag.ExitOnError)
-	socket := set.String("socket", "", "the registration socket")
-	refuse := set.String("refuse", "", "tell the plugin that it was not registered, with this text")
-	if err := set.Parse(args); err != nil {
-		return err
-	}
-	conn, err := dial(*socket)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	client := registration.NewRegistrationClient(conn)
-	info, err := client.GetInfo(ctx, &registration.InfoRequest{})
-	if err != nil {
-		return err
-	}
-	if info.GetType() != registration.CSIPlugin || strings.Contains(info.GetEndpoint(), "://") {
-		return errors.New("kubelet wants a CSIPlugin with a plain path as endpoint")
-	}
-	verdict := &registration.RegistrationStatus{PluginRegistered: *refuse == "", Error: *refuse}
-	if _, err := client.NotifyRegistrationStatus(ctx, verdict); err != nil {
-		return err
-	}
-	return printJSON(map[string]any{
-		"type": info.GetType(), "name": info.GetName(),
-		"endpoint": info.GetEndpoint(), "versions": info.GetSupportedVersions(),
-	})
 }

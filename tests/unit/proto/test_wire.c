@@ -2,11 +2,12 @@
  *
  * test_wire.c - our descriptors against bytes that the protocols' own published code wrote
  * (tests/fixtures/wire, made by tests/tools/wire). With a folder as argument the messages are
- * written there again, for that program to read back.
+ * written there again, with and without fields of our own, for that program to read back.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -239,6 +240,55 @@ static void check_complete(const struct fixture *f, const ProtobufCMessageDescri
     protobuf_c_message_free_unpacked(m, NULL);
 }
 
+/* Sets a message's own fields of ours. Text is given to the message, which frees it. */
+static bool extend(ProtobufCMessage *m)
+{
+    bool extended = false;
+
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+        void *at = (char *)m + f->offset;
+        int64_t number = INT64_MAX;
+        protobuf_c_boolean yes = 1;
+        char *text = f->type == PROTOBUF_C_TYPE_STRING ? strdup("ours") : NULL;
+
+        if (f->id >= OWN_FIELDS && f->type == PROTOBUF_C_TYPE_INT64)
+            memcpy(at, &number, sizeof(number));
+        else if (f->id >= OWN_FIELDS && f->type == PROTOBUF_C_TYPE_BOOL)
+            memcpy(at, &yes, sizeof(yes));
+        else if (f->id >= OWN_FIELDS && text)
+            memcpy(at, &text, sizeof(text));
+        else
+            free(text);
+        extended = extended || f->id >= OWN_FIELDS;
+    }
+    return extended;
+}
+
+static void write_packed(const char *name, const ProtobufCMessage *m)
+{
+    static uint8_t packed[FIXTURE_MAX];
+    size_t len = protobuf_c_message_get_packed_size(m);
+    FILE *out = open_in(written_to, name, "wb");
+
+    assert_true(len <= sizeof(packed));
+    assert_int_equal(protobuf_c_message_pack(m, packed), len);
+    assert_int_equal(fwrite(packed, 1, len, out), len);
+    assert_int_equal(fclose(out), 0);
+}
+
+static void write_both(const struct fixture *f, const ProtobufCMessageDescriptor *d)
+{
+    ProtobufCMessage *m = unpack(f, d);
+    char name[sizeof(f->name) + 16];
+
+    write_packed(f->name, m);
+    (void)snprintf(name, sizeof(name), "extended.%s", f->name);
+    if (extend(m))
+        write_packed(name, m);
+    protobuf_c_message_free_unpacked(m, NULL);
+}
+
 static void check_bytes(const struct fixture *f, const ProtobufCMessageDescriptor *d)
 {
     static uint8_t packed[FIXTURE_MAX];
@@ -250,12 +300,8 @@ static void check_bytes(const struct fixture *f, const ProtobufCMessageDescripto
     protobuf_c_message_free_unpacked(m, NULL);
     if (len != f->len || memcmp(packed, f->bytes, len) != 0)
         fail_msg("%s: our bytes differ from upstream's", f->name);
-    if (written_to) {
-        FILE *out = open_in(written_to, f->name, "wb");
-
-        assert_int_equal(fwrite(packed, 1, len, out), len);
-        assert_int_equal(fclose(out), 0);
-    }
+    if (written_to)
+        write_both(f, d);
 }
 
 static void every_field_of_upstream_is_ours_and_every_one_of_ours_is_upstreams(void **state)

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/net/http.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+
+enum { IDLE_MAX = 16 }; /* handles kept, each with its idle connections */
+
+struct http_client {
+    pthread_mutex_t lock;
+    CURL *idle[IDLE_MAX]; /* guarded by lock */
+    size_t idle_count;
+};
+
+static void init_once(void)
+{
+    (void)curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+struct http_client *http_client_new(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct http_client *client = xcalloc(1, sizeof(*client));
+
+    (void)pthread_once(&once, init_once);
+    pthread_mutex_init(&client->lock, NULL);
+    return client;
+}
+
+void http_client_free(struct http_client *client)
+{
+    if (!client)
+        return;
+    while (client->idle_count)
+        curl_easy_cleanup(client->idle[--client->idle_count]);
+    pthread_mutex_destroy(&client->lock);
+    free(client);
+}
+
+void http_reply_done(struct http_reply *reply)
+{
+    secret_done(&reply->body);
+    free(reply->location);
+    *reply = (struct http_reply){ 0 };
+}
+
+static CURL *take_handle(struct http_client *client)
+{
+    CURL *curl = NULL;
+
+    pthread_mutex_lock(&client->lock);
+    if (client->idle_count)
+        curl = client->idle[--client->idle_count];
+    pthread_mutex_unlock(&client->lock);
+    if (!curl)
+        curl = curl_easy_init();
+    if (!curl)
+        abort();
+    return curl;
+}
+
+/* Resetting forgets options, not connections. */
+static void give_handle(struct http_client *client, CURL *curl)
+{
+    curl_easy_reset(curl);
+    pthread_mutex_lock(&client->lock);
+    if (client->idle_count < IDLE_MAX) {
+        client->idle[client->idle_count++] = curl;
+        curl = NULL;
+    }
+    pthread_mutex_unlock(&client->lock);
+    if (curl)
+        curl_easy_cleanup(curl);
+}
+
+struct transfer {
+    const struct http_request *request;
+    struct http_reply reply;
+    size_t room;
+    size_t most;
+    size_t header_bytes;
+    bool too_large;
+};
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
+{
+    struct transfer *t = arg;
+    size_t len = size * count;
+
+    if (len > t->most - t->reply.body.len) {
+        t->too_large = true;
+        return 0;
+    }
+    if (t->reply.body.len + len > t->room) {
+        size_t room = t->room ? t->room : 4096;
+        uint8_t *bigger;
+
+        while (room < t->reply.body.len + len)
+            room *= 2;
+        bigger = xmalloc(room);
+        if (t->reply.body.len)
+            memcpy(bigger, t->reply.body.bytes, t->reply.body.len);
+        wipe_free(t->reply.body.bytes, t->room);
+        t->reply.body.bytes = bigger;
+        t->room = room;
+    }
+    if (len)
+        memcpy(t->reply.body.bytes + t->reply.body.len, bytes, len);
+    t->reply.body.len += len;
+    return len;
+}
+
+static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
+{
+    struct transfer *t = arg;
+
+    t->header_bytes += size * count;
+    (void)bytes;
+    if (t->header_bytes <= HTTP_HEADERS_MAX)
+        return size * count;
+    t->too_large = true;
+    return 0;
+}
+
+static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    const struct transfer *t = arg;
+
+    (void)a;
+    (void)b;
+    (void)c;
+    (void)d;
+    return cancel_is_raised(t->request->cancel);
+}
+
+static void set_tls(CURL *curl, const struct http_tls *tls)
+{
+    (void)curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (tls->ca_file)
+        (void)curl_easy_setopt(curl, CURLOPT_CAINFO, tls->ca_file);
+    if (tls->ca_folder)
+        (void)curl_easy_setopt(curl, CURLOPT_CAPATH, tls->ca_folder);
+    if (tls->cert_file)
+        (void)curl_easy_setopt(curl, CURLOPT_SSLCERT, tls->cert_file);
+    if (tls->key_file)
+        (void)curl_easy_setopt(curl, CURLOPT_SSLKEY, tls->key_file);
+    if (tls->skip_verify) {
+        (void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+        (void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+}
+
+/* A server name other than the URL's host: the URL is asked under that name, connected to the host.
+ */
+static struct curl_slist *set_server_name(CURL *curl, const char *url, const char *name,
+                                          char **ret_url)
+{
+    CURLU *u = curl_url();
+    char *host = NULL;
+    char *port = NULL;
+    char *text = NULL;
+    struct curl_slist *to = NULL;
+
+    if (curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
+        autofree char *row = str_printf("%s:%s:%s:%s", name, port, host, port);
+
+        to = curl_slist_append(NULL, row);
+        (void)curl_easy_setopt(curl, CURLOPT_CONNECT_TO, to);
+        (void)curl_url_set(u, CURLUPART_HOST, name, 0);
+        if (curl_url_get(u, CURLUPART_URL, &text, 0) == CURLUE_OK)
+            *ret_url = xstrdup(text);
+    }
+    curl_free(host);
+    curl_free(port);
+    curl_free(text);
+    curl_url_cleanup(u);
+    return to;
+}
+
+static void set_request(CURL *curl, struct transfer *t)
+{
+    const struct http_request *r = t->request;
+
+    (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, r->method);
+    (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+    (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+    (void)curl_easy_setopt(
+        curl, CURLOPT_CONNECTTIMEOUT_MS,
+        (long)(r->timeout_ms < HTTP_CONNECT_MS ? r->timeout_ms : HTTP_CONNECT_MS));
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
+    (void)curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    (void)curl_easy_setopt(curl, CURLOPT_HEADERDATA, t);
+    (void)curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    (void)curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    (void)curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
+    if (r->unix_socket)
+        (void)curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, r->unix_socket);
+    if (r->body) {
+        (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body->len);
+        (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS,
+                               r->body->len ? (const char *)r->body->bytes : "");
+    }
+    set_tls(curl, &r->tls);
+}
+
+static int fail(const struct transfer *t, CURLcode code, struct error *err)
+{
+    const char *url = t->request->url;
+    int len = (int)strcspn(url, "?");
+
+    if (cancel_is_raised(t->request->cancel))
+        return error_set(err, CODE_CANCELLED, "%s %.*s: cancelled", t->request->method, len, url);
+    if (t->too_large)
+        return error_set(err, CODE_RESOURCE_EXHAUSTED, "%s %.*s: the reply has more than %zu bytes",
+                         t->request->method, len, url, t->most);
+    return error_set(err,
+                     code == CURLE_OPERATION_TIMEDOUT ? CODE_DEADLINE_EXCEEDED : CODE_UNAVAILABLE,
+                     "%s %.*s: %s", t->request->method, len, url, curl_easy_strerror(code));
+}
+
+static void read_facts(CURL *curl, struct http_reply *reply)
+{
+    curl_off_t wait_s = 0;
+    char *location = NULL;
+
+    (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &reply->status);
+    (void)curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &wait_s);
+    (void)curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &location);
+    reply->retry_after_ms = wait_s > 0 && wait_s < 86400 ? (int64_t)wait_s * 1000 : 0;
+    reply->location = location ? xstrdup(location) : NULL;
+}
+
+int http_call(struct http_client *client, const struct http_request *request,
+              struct http_reply *ret, struct error *err)
+{
+    struct transfer t = { .request = request,
+                          .most = request->reply_bytes_max ? request->reply_bytes_max
+                                                           : HTTP_REPLY_MAX };
+    CURL *curl = take_handle(client);
+    struct curl_slist *headers = NULL;
+    struct curl_slist *connect_to = NULL;
+    autofree char *named_url = NULL;
+    CURLcode code;
+
+    set_request(curl, &t);
+    if (request->tls.server_name)
+        connect_to = set_server_name(curl, request->url, request->tls.server_name, &named_url);
+    (void)curl_easy_setopt(curl, CURLOPT_URL, named_url ? named_url : request->url);
+    for (size_t i = 0; i < request->header_count; i++)
+        headers = curl_slist_append(headers, request->headers[i]);
+    (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    code = curl_easy_perform(curl);
+    if (code == CURLE_OK)
+        read_facts(curl, &t.reply);
+    curl_slist_free_all(headers);
+    curl_slist_free_all(connect_to);
+    give_handle(client, curl);
+    if (code != CURLE_OK) {
+        http_reply_done(&t.reply);
+        return fail(&t, code, err);
+    }
+    *ret = t.reply;
+    return 0;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "providers/config.h"
+
+#include <fcntl.h>
+
+#include "lib/base/crypto.h"
+#include "lib/base/fs.h"
+
+#define AT(member) offsetof(struct provider_config, member)
+
+enum { KEY_BYTES = 32, KEY_FILE_MAX = 4096 };
+
+static const struct option_row rows[] = {
+    { "provider-dir", OPTION_TEXT, AT(folder), "/run/locket/providers", "DIR",
+      "a socket per store is made here: <store>.sock" },
+    { "stores", OPTION_TEXT, AT(stores), "file,vault", "NAME,NAME",
+      "which stores to serve, each by a process of its own" },
+    { "worker", OPTION_TEXT, AT(worker), "", "NAME", "serve this one store in this process" },
+    { "health-addr", OPTION_TEXT, AT(health_addr), "", "HOST:PORT",
+      "serve /healthz and /metrics there; empty: do not" },
+    { "file-root", OPTION_TEXT, AT(file_root), "/etc/locket/secrets", "PATH",
+      "the file store: a folder of files, or one YAML or JSON document of keys and values" },
+    { "hmac-key-file", OPTION_TEXT, AT(hmac_key_file), "", "FILE",
+      "key of the versions shown; the same on all nodes makes them equal; empty: a random one" },
+    { "allow-uid", OPTION_INT, AT(allow_uid), "-1", "UID",
+      "this user's processes may connect too, besides root and the own user" },
+    { "log-format-json", OPTION_BOOL, AT(log_json), NULL, NULL, "log JSON instead of text" },
+    { "v", OPTION_INT, AT(verbosity), "0", "LEVEL", "2 or more: debug lines too" },
+    { "version", OPTION_BOOL, AT(version), NULL, NULL, "print the version as JSON and exit" },
+    /* As vault-csi-provider spells them. */
+    { "vault-addr", OPTION_TEXT, AT(vault_addr), NULL, "URL",
+      "where Vault or OpenBao is, unless the class says (VAULT_ADDR)" },
+    { "vault-mount", OPTION_TEXT, AT(vault_mount), "kubernetes", "PATH",
+      "auth mount, unless the class says" },
+    { "vault-namespace", OPTION_TEXT, AT(vault_namespace), NULL, "NAME",
+      "namespace, unless the class says (VAULT_NAMESPACE)" },
+    { "vault-tls-ca-cert", OPTION_TEXT, AT(vault_ca_file), NULL, "FILE", "CA file (VAULT_CACERT)" },
+    { "vault-tls-ca-directory", OPTION_TEXT, AT(vault_ca_folder), NULL, "DIR",
+      "folder of CA files (VAULT_CAPATH)" },
+    { "vault-tls-server-name", OPTION_TEXT, AT(vault_server_name), NULL, "NAME",
+      "name in the server's certificate (VAULT_TLS_SERVER_NAME)" },
+    { "vault-tls-client-cert", OPTION_TEXT, AT(vault_client_cert), NULL, "FILE",
+      "client certificate (VAULT_CLIENT_CERT)" },
+    { "vault-tls-client-key", OPTION_TEXT, AT(vault_client_key), NULL, "FILE",
+      "its key (VAULT_CLIENT_KEY)" },
+    { "vault-tls-skip-verify", OPTION_BOOL, AT(vault_skip_verify), NULL, NULL,
+      "do not verify the server's certificate" },
+    { "cache-size", OPTION_INT, AT(vault_tokens_max), "1000", "COUNT",
+      "Vault tokens kept, one per identity" },
+    { "log-level", OPTION_ACCEPTED, 0, NULL, "LEVEL", "see -v" },
+    { "debug", OPTION_ACCEPTED_BOOL, 0, NULL, NULL, "see -v" },
+    { "endpoint", OPTION_ACCEPTED, 0, NULL, "SOCKET", "see --provider-dir" },
+    { "output", OPTION_ACCEPTED, 0, NULL, "FORMAT", "the version is printed as JSON" },
+    { "hmac-secret-name", OPTION_ACCEPTED, 0, NULL, "NAME",
+      "this program reads no Kubernetes Secret: see --hmac-key-file" },
+};
+
+static const struct option_table table = {
+    .program = "locket-provider",
+    .summary = "locket-provider - fetches secrets from stores for locket-driver or any driver that "
+               "speaks its protocol.",
+    .rows = rows,
+    .count = COUNT_OF(rows),
+    .environment = true,
+};
+
+void provider_config_print_help(void)
+{
+    options_print_help(&table, "locket-provider [flags]");
+}
+
+void provider_config_each_ignored(int argc, char **argv,
+                                  void (*say)(void *arg, const char *name, const char *help),
+                                  void *arg)
+{
+    options_each_ignored(&table, argc, argv, say, arg);
+}
+
+void provider_config_done(struct provider_config *config)
+{
+    options_done(&table, config);
+    secret_done(&config->hmac_key);
+}
+
+static int read_key(struct provider_config *config, struct error *err)
+{
+    uint8_t key[KEY_BYTES];
+
+    if (*config->hmac_key_file)
+        return fs_read(AT_FDCWD, config->hmac_key_file, KEY_FILE_MAX, true, &config->hmac_key, err);
+    if (random_bytes(key, sizeof(key), err) < 0)
+        return -1;
+    config->hmac_key = secret_copy(key, sizeof(key));
+    explicit_bzero(key, sizeof(key));
+    return 0;
+}
+
+int provider_config_parse(int argc, char **argv, struct provider_config *ret, struct error *err)
+{
+    struct provider_config config CLEANUP(provider_config_done) = { 0 };
+
+    if (options_parse(&table, argc, argv, &config, NULL, err) < 0)
+        return -1;
+    if (read_key(&config, err) < 0)
+        return error_within(err, "--hmac-key-file");
+    if (config.hmac_key.len < KEY_BYTES)
+        return error_set(err, CODE_INVALID_ARGUMENT, "--hmac-key-file must hold %d bytes or more",
+                         KEY_BYTES);
+    *ret = config;
+    config = (struct provider_config){ 0 };
+    return 0;
+}

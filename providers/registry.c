@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "providers/provider.h"
+
+const struct provider_row provider_rows[] = {
+    { "file", provider_file_new },
+    { "vault", provider_vault_new },
+};
+const size_t provider_row_count = COUNT_OF(provider_rows);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
+#include "lib/base/json.h"
+#include "providers/vault/vault.h"
+
+enum { LEASE_MAX_S = 10 * 365 * 24 * 3600 };
+
+static void add_member(struct strbuf *out, const char *key, const char *value)
+{
+    strbuf_add_text(out, out->len ? "," : "{");
+    json_add_text(out, key, strlen(key));
+    strbuf_add_char(out, ':');
+    json_add_text(out, value, strlen(value));
+}
+
+/* A token that a header cannot carry would split the request. */
+static bool is_printable(const char *text)
+{
+    for (; *text; text++)
+        if (*text <= 0x20 || *text >= 0x7f)
+            return false;
+    return true;
+}
+
+static int read_auth(const struct http_reply *reply, struct login *ret, struct error *err)
+{
+    struct tree *t autotree = NULL;
+    const struct tree *auth;
+    const struct tree *lease;
+    const char *token;
+    long seconds = 0;
+
+    if (json_parse(reply->body.len ? (const char *)reply->body.bytes : "", reply->body.len, &t,
+                   err) < 0)
+        return error_within(err, "the answer to the login");
+    auth = tree_get(t, "auth");
+    token = tree_get_text(auth, "client_token");
+    if (!token || !*token || !is_printable(token))
+        return error_set(err, CODE_UNAVAILABLE, "the answer to the login holds no token");
+    lease = tree_get(auth, "lease_duration");
+    if (lease && lease->kind == TREE_NUMBER) {
+        errno = 0;
+        seconds = strtol(lease->text, NULL, 10);
+        if (errno || seconds < 0 || seconds > LEASE_MAX_S)
+            seconds = 0;
+    }
+    ret->token = secret_copy(token, strlen(token));
+    ret->lease_ms = (int64_t)seconds * 1000;
+    return 0;
+}
+
+/* kubernetes and jwt mounts take the same body; AppRole its own. */
+static int log_in(void *arg, struct login *ret, struct error *err)
+{
+    const struct vault_session *s = arg;
+    const struct vault_identity *id = s->id;
+    struct strbuf text CLEANUP(strbuf_done) = { .sensitive = true };
+    struct secret body CLEANUP(secret_done) = { 0 };
+    struct http_reply reply CLEANUP(http_reply_done) = { 0 };
+    autofree char *path = str_printf(
+        "/v1/auth/%s/login", id->role_id && pairs_get(&s->req->params, "vaultAuthMountPath") == NULL
+                                 ? "approle"
+                                 : id->mount);
+    struct vault_call call = { .method = "POST", .path = path, .body = &body };
+
+    if (id->role_id) {
+        add_member(&text, "role_id", id->role_id);
+        add_member(&text, "secret_id", id->secret_id ? id->secret_id : "");
+    } else {
+        add_member(&text, "jwt", id->jwt);
+        add_member(&text, "role", id->role);
+    }
+    strbuf_add_char(&text, '}');
+    body = strbuf_take_secret(&text);
+    if (vault_request(s, &call, &reply, err) < 0)
+        return error_within(err, "failed to login");
+    if (reply.status < 200 || reply.status >= 300) {
+        (void)vault_refused(&call, &reply, err);
+        return error_within(err,
+                            "failed to login: role \"%.64s\", namespace \"%.64s\", service account "
+                            "%.64s/%.64s, audience \"%.64s\"",
+                            id->role, id->ns, id->pod_ns, id->service_account, id->audience);
+    }
+    return read_auth(&reply, ret, err);
+}
+
+/* Everything that decides whom a token speaks for, and where. The jwt itself is not part of it:
+ * kubelet renews it all the time. */
+static char *identity_text(const struct vault_identity *id)
+{
+    return str_printf("%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d", id->base,
+                      id->unix_socket ? id->unix_socket : "", id->ns, id->role, id->mount,
+                      id->audience, id->pod_uid, id->pod_ns, id->service_account,
+                      id->role_id ? id->role_id : "", id->secret_id ? id->secret_id : "",
+                      id->tls.ca_file ? id->tls.ca_file : "",
+                      id->tls.cert_file ? id->tls.cert_file : "", id->tls.skip_verify);
+}
+
+int vault_token(const struct vault_session *s, struct secret *ret, bool *ret_cached,
+                struct error *err)
+{
+    char *identity autowipe = identity_text(s->id);
+    struct token_wish wish = { .identity = identity, .login = log_in, .arg = (void *)s };
+
+    *ret_cached = false;
+    if (s->id->static_token) {
+        if (!is_printable(s->id->static_token))
+            return error_set(
+                err, CODE_INVALID_ARGUMENT,
+                "the token of nodePublishSecretRef holds characters that no token has");
+        *ret = secret_copy(s->id->static_token, strlen(s->id->static_token));
+        return 0;
+    }
+    return token_cache_get(s->vault->tokens, &wish, ret, ret_cached, err);
+}
+
+void vault_token_refused(const struct vault_session *s)
+{
+    char *identity autowipe = identity_text(s->id);
+
+    token_cache_drop(s->vault->tokens, identity);
+}

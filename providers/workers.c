@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "providers/workers.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/error.h"
+#include "lib/base/log.h"
+#include "providers/provider.h"
+
+extern char **environ;
+
+enum {
+    BACKOFF_FIRST_MS = 100,
+    BACKOFF_MAX_MS = 30000,
+    STABLE_MS = 60000, /* a worker that ran this long starts with the first back-off again */
+    STOP_MS = 10000,
+    TICK_MS = 100,
+};
+
+static bool is_built_in(const char *store)
+{
+    for (size_t i = 0; i < provider_row_count; i++)
+        if (strcmp(provider_rows[i].name, store) == 0)
+            return true;
+    return false;
+}
+
+static int read_stores(struct workers *w, const char *stores, struct error *err)
+{
+    autofree char *list = xstrdup(stores);
+    char *rest = NULL;
+
+    for (char *s = strtok_r(list, ",", &rest); s; s = strtok_r(NULL, ",", &rest)) {
+        if (!is_built_in(s))
+            return error_set(err, CODE_INVALID_ARGUMENT, "--stores: \"%.32s\" is no store of ours",
+                             s);
+        if (w->count == WORKERS_MAX)
+            return error_set(err, CODE_INVALID_ARGUMENT, "--stores: more than %d", WORKERS_MAX);
+        w->rows[w->count++] = (struct worker){ .store = xstrdup(s) };
+    }
+    if (!w->count)
+        return error_set(err, CODE_INVALID_ARGUMENT, "--stores is empty");
+    return 0;
+}
+
+/* posix_spawn and nothing else: gRPC's state does not survive a fork. */
+static void start(struct workers *w, struct worker *row)
+{
+    autofree char *flag = str_printf("--worker=%s", row->store);
+    size_t count = 0;
+    autofree char **argv = NULL;
+    posix_spawnattr_t attr;
+    sigset_t none;
+    pid_t pid = 0;
+
+    while (w->argv[count])
+        count++;
+    argv = xcalloc(count + 2, sizeof(*argv));
+    memcpy(argv, w->argv, count * sizeof(*argv));
+    argv[count] = flag;
+    (void)sigemptyset(&none);
+    (void)posix_spawnattr_init(&attr);
+    (void)posix_spawnattr_setsigmask(&attr, &none);
+    (void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+    row->started_ms = clock_mono_ms();
+    if (posix_spawn(&pid, "/proc/self/exe", NULL, &attr, argv, environ) == 0) {
+        pthread_mutex_lock(&w->lock);
+        row->pid = pid;
+        pthread_mutex_unlock(&w->lock);
+        log_event(LOG_INFO, "worker started", WITH_TEXT(KEY_STORE, row->store),
+                  WITH_NUMBER(KEY_PID, pid));
+    }
+    (void)posix_spawnattr_destroy(&attr);
+}
+
+static void start_due(struct workers *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (!w->rows[i].pid && w->rows[i].start_at_ms <= clock_mono_ms())
+            start(w, &w->rows[i]);
+}
+
+static void ended(struct workers *w, struct worker *row, int status)
+{
+    int64_t now = clock_mono_ms();
+
+    pthread_mutex_lock(&w->lock);
+    row->pid = 0;
+    row->restarts++;
+    row->backoff_ms = now - row->started_ms > STABLE_MS || !row->backoff_ms ? BACKOFF_FIRST_MS
+                                                                            : row->backoff_ms * 2;
+    if (row->backoff_ms > BACKOFF_MAX_MS)
+        row->backoff_ms = BACKOFF_MAX_MS;
+    row->start_at_ms = now + row->backoff_ms;
+    pthread_mutex_unlock(&w->lock);
+    log_event(LOG_ERROR, "worker ended: it is started again", WITH_TEXT(KEY_STORE, row->store),
+              WITH_NUMBER(KEY_CODE, WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status)));
+}
+
+static size_t reap(struct workers *w, bool restart)
+{
+    size_t running = 0;
+
+    for (size_t i = 0; i < w->count; i++) {
+        struct worker *row = &w->rows[i];
+        int status = 0;
+
+        if (row->pid && waitpid(row->pid, &status, WNOHANG) == row->pid) {
+            if (restart)
+                ended(w, row, status);
+            else
+                row->pid = 0;
+        }
+        running += row->pid != 0;
+    }
+    return running;
+}
+
+static void stop_all(struct workers *w)
+{
+    int64_t until = clock_mono_ms() + STOP_MS;
+
+    for (size_t i = 0; i < w->count; i++)
+        if (w->rows[i].pid)
+            (void)kill(w->rows[i].pid, SIGTERM);
+    while (reap(w, false) && clock_mono_ms() < until)
+        clock_sleep_ms(TICK_MS / 5);
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->rows[i].pid) {
+            (void)kill(w->rows[i].pid, SIGKILL);
+            (void)waitpid(w->rows[i].pid, NULL, 0);
+        }
+        free(w->rows[i].store);
+    }
+}
+
+/* Milliseconds until something is to be started; a long sleep when all run. */
+static int64_t next_ms(const struct workers *w)
+{
+    int64_t least = 60000;
+
+    for (size_t i = 0; i < w->count; i++) {
+        int64_t left = w->rows[i].start_at_ms - clock_mono_ms();
+
+        if (!w->rows[i].pid && left < least)
+            least = left < 1 ? 1 : left;
+    }
+    return least;
+}
+
+int workers_run(struct workers *w, const char *stores, char **argv, struct error *err)
+{
+    sigset_t set;
+    int got = 0;
+
+    w->argv = argv;
+    if (read_stores(w, stores, err) < 0)
+        return -1;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGCHLD);
+    while (got != SIGTERM && got != SIGINT) {
+        struct timespec wait;
+
+        start_due(w);
+        wait = clock_mono_timespec(next_ms(w));
+        got = sigtimedwait(&set, NULL, &wait);
+        (void)reap(w, got != SIGTERM && got != SIGINT);
+    }
+    stop_all(w);
+    return 0;
+}
+
+bool workers_healthy(struct workers *w, struct strbuf *why)
+{
+    bool all = true;
+
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < w->count; i++)
+        if (!w->rows[i].pid) {
+            all = false;
+            strbuf_printf(why, "worker %s is not running (%" PRId64 " restarts)\n",
+                          w->rows[i].store, w->rows[i].restarts);
+        }
+    pthread_mutex_unlock(&w->lock);
+    return all;
+}
+
+void workers_metrics(struct workers *w, struct strbuf *out)
+{
+    pthread_mutex_lock(&w->lock);
+    strbuf_add_text(out, "# HELP locket_provider_worker_up Is the store's process running?\n"
+                         "# TYPE locket_provider_worker_up gauge\n");
+    for (size_t i = 0; i < w->count; i++)
+        strbuf_printf(out, "locket_provider_worker_up{store=\"%s\"} %d\n", w->rows[i].store,
+                      w->rows[i].pid != 0);
+    strbuf_add_text(out, "# HELP locket_provider_worker_restarts_total Times it was started "
+                         "again.\n# TYPE locket_provider_worker_restarts_total counter\n");
+    for (size_t i = 0; i < w->count; i++)
+        strbuf_printf(out, "locket_provider_worker_restarts_total{store=\"%s\"} %" PRId64 "\n",
+                      w->rows[i].store, w->rows[i].restarts);
+    pthread_mutex_unlock(&w->lock);
+}

@@ -62,16 +62,24 @@ static enum ctl_exit unknown(const struct ctl *ctl, const char *name)
     return CTL_USAGE;
 }
 
+/* A command line from the command's name on. */
+struct line {
+    const struct command *command;
+    struct option_table table;
+    int argc;
+    char **argv;
+};
+
 /* Reads flags and words, checks their number, runs. */
-static int parse_and_run(const struct ctl *ctl, const struct command *c,
-                         const struct option_table *table, int argc, char **argv, struct error *err)
+static int parse_and_run(const struct ctl *ctl, const struct line *line, struct error *err)
 {
+    const struct command *c = line->command;
     autofree void *config = xcalloc(1, c->config_bytes);
     autofree char **words = NULL;
     size_t count = 0;
     int result;
 
-    if (options_parse(table, argc, argv, config, &words, err) < 0)
+    if (options_parse(&line->table, line->argc, line->argv, config, &words, err) < 0)
         return error_reason(err, USAGE_REASON);
     while (words && words[count])
         count++;
@@ -80,25 +88,23 @@ static int parse_and_run(const struct ctl *ctl, const struct command *c,
                            count < c->words_min ? "; it is missing" : "");
     else
         result = c->run(ctl, config, words, count, err);
-    options_done(table, config);
+    options_done(&line->table, config);
     return result;
 }
 
-static enum ctl_exit run(const struct ctl *ctl, const struct command *c, int argc, char **argv)
+static enum ctl_exit run(const struct ctl *ctl, const struct line *line)
 {
+    const struct command *c = line->command;
     struct error err = { 0 };
-    struct option_table table = {
-        .program = "locketctl", .summary = c->summary, .rows = c->options, .count = c->option_count
-    };
 
-    if (options_asked_help(argc, argv)) {
+    if (options_asked_help(line->argc, line->argv)) {
         autofree char *usage =
             str_printf("locketctl %s [FLAGS]%s%s", c->name, *c->words ? " " : "", c->words);
 
-        options_print_help(&table, usage);
+        options_print_help(&line->table, usage);
         return CTL_DONE;
     }
-    if (parse_and_run(ctl, c, &table, argc, argv, &err) == 0)
+    if (parse_and_run(ctl, line, &err) == 0)
         return CTL_DONE;
     (void)fflush(ctl->out);
     if (err.reason == USAGE_REASON) {
@@ -126,5 +132,13 @@ enum ctl_exit ctl_run(const struct ctl *ctl, int argc, char **argv)
     c = find(strcmp(argv[1], "--version") == 0 ? "version" : argv[1]);
     if (!c)
         return unknown(ctl, argv[1]);
-    return run(ctl, c, argc - 1, argv + 1);
+    return run(ctl, &(struct line){
+                        .command = c,
+                        .table = { .program = "locketctl",
+                                   .summary = c->summary,
+                                   .rows = c->options,
+                                   .count = c->option_count },
+                        .argc = argc - 1,
+                        .argv = argv + 1,
+                    });
 }

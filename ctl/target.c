@@ -45,7 +45,7 @@ int target_pod_uid(const char *ns, const char *name, char **ret, struct error *e
         return -1;
     digit = strbuf_text(&hex);
     for (const char *s = shape; *s; s++)
-        strbuf_add_char(&uid, *s == 'x' ? *digit++ : '-');
+        strbuf_add(&uid, *s == 'x' ? digit++ : "-", 1);
     *ret = strbuf_take(&uid);
     return 0;
 }

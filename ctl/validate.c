@@ -173,6 +173,26 @@ static int files(struct validation *v, char **words, size_t count, struct error 
     return 0;
 }
 
+/* "3 files", "1 file". */
+static char *counted(size_t count, const char *one, const char *many)
+{
+    return str_printf("%zu %s", count, count == 1 ? one : many);
+}
+
+static int conclude(const struct validation *v, size_t count, struct error *err)
+{
+    autofree char *all = counted(count, "file", "files");
+    autofree char *mistakes = counted(v->total, "mistake", "mistakes");
+    autofree char *classes = counted(v->seen.count, "class", "classes");
+
+    if (v->total)
+        return error_set(err, CODE_INVALID_ARGUMENT, "%s in %zu of %s", mistakes, v->bad_files,
+                         all);
+    if (!v->json)
+        (void)fprintf(v->ctl->out, "%s in %s: no mistakes\n", classes, all);
+    return 0;
+}
+
 static int run(const struct ctl *ctl, const void *config, char **words, size_t count,
                struct error *err)
 {
@@ -187,14 +207,10 @@ static int run(const struct ctl *ctl, const void *config, char **words, size_t c
     result = files(&v, words, count, err);
     if (v.json)
         (void)fputs(v.total ? "\n]\n" : "]\n", ctl->out);
-    else if (result == 0 && !v.total)
-        (void)fprintf(ctl->out, "%zu class%s in %zu file%s: no mistakes\n", v.seen.count,
-                      v.seen.count == 1 ? "" : "es", count, count == 1 ? "" : "s");
+    if (result == 0)
+        result = conclude(&v, count, err);
     free(v.mistakes);
     pairs_done(&v.seen);
-    if (result == 0 && v.total)
-        return error_set(err, CODE_INVALID_ARGUMENT, "%zu mistake%s in %zu of %zu file%s", v.total,
-                         v.total == 1 ? "" : "s", v.bad_files, count, count == 1 ? "" : "s");
     return result;
 }
 

@@ -55,31 +55,42 @@ static bool is_count(const struct tree *t)
     return is_scalar(t) && *text_of(t) && strspn(text_of(t), "0123456789") == strlen(text_of(t));
 }
 
-static void value(const struct list *l, const struct object_row *row, const struct tree *t)
+/* What a value of this kind must be; NULL: it is. */
+static const char *wants_of(const struct object_row *row, const struct tree *t)
 {
-    const char *wants = NULL;
     mode_t ignored;
 
-    if (t->kind == TREE_NULL)
-        wants = row->required ? "has no value; the provider needs it" : NULL;
+    switch (row->kind) {
+    case OBJECT_TEXT:
+        return is_scalar(t) ? NULL : "must be a string";
+    case OBJECT_MAP:
+        return t->kind == TREE_MAP ? NULL : "must be a map";
+    case OBJECT_LIST:
+        return t->kind == TREE_LIST ? NULL : "must be a list";
+    case OBJECT_COUNT:
+        return is_count(t) ? NULL : "must be a whole number from 0";
+    case OBJECT_MODE:
+        return param_mode(t, &ignored, NULL) == 0
+                   ? NULL
+                   : "must be a mode from 0000 to 0777, such as 0644";
+    case OBJECT_ENUM: /* see enum_value */
+        return NULL;
+    }
+    return NULL;
+}
+
+static void value(const struct list *l, const struct object_row *row, const struct tree *t)
+{
+    const char *wants = t->kind == TREE_NULL ? NULL : wants_of(row, t);
+
+    if (row->required && (t->kind == TREE_NULL || (is_scalar(t) && !*text_of(t))))
+        wants = "is empty; the provider needs it";
     else if (t->text_len > row->bytes_max)
         wants = "is too long";
-    else if (row->kind == OBJECT_TEXT && !is_scalar(t))
-        wants = "must be a string";
-    else if (row->kind == OBJECT_MAP && t->kind != TREE_MAP)
-        wants = "must be a map";
-    else if (row->kind == OBJECT_LIST && t->kind != TREE_LIST)
-        wants = "must be a list";
-    else if (row->kind == OBJECT_COUNT && !is_count(t))
-        wants = "must be a whole number from 0";
-    else if (row->kind == OBJECT_MODE && param_mode(t, &ignored, NULL) < 0)
-        wants = "must be a mode from 0000 to 0777, such as 0644";
-    else if (row->required && is_scalar(t) && !*text_of(t))
-        wants = "is empty; the provider needs it";
-    else if (row->kind == OBJECT_ENUM)
-        enum_value(l, row, t);
     if (wants)
         complain(l->c, t, "%s[%zu].%s: %s", l->field, l->index, row->name, wants);
+    else if (row->kind == OBJECT_ENUM && t->kind != TREE_NULL)
+        enum_value(l, row, t);
 }
 
 static void unknown(const struct list *l, const struct tree *t)
@@ -119,7 +130,7 @@ static void path(struct list *l, const struct tree *item)
 
     if (!*text_of(t))
         t = table->path ? member(l, item, table->path) : NULL;
-    if (!*text_of(t))
+    if (!t || !*text_of(t))
         return;
     if (fileset_check_path(t->text, t->text_len, &err) < 0)
         complain(l->c, t, "%s[%zu].%s: %s", l->field, l->index, t->key, err.msg);
@@ -160,7 +171,7 @@ static void text_item(struct list *l, const struct tree *t, const char *source)
     l->c->place = &inside;
     if (yaml_parse(t->text, t->text_len, &parsed, &err) < 0)
         complain_of(l->c, field, &err);
-    else
+    else if (parsed)
         item(l, parsed);
     l->c->place = inside.outer;
 }
@@ -217,7 +228,7 @@ void objects_validate(const struct tree *parameter, const struct param_row *row,
     c->place = &inside;
     if (yaml_parse(parameter->text, parameter->text_len, &parsed, &err) < 0) {
         complain_of(c, field, &err);
-    } else {
+    } else if (parsed) {
         all = list_of(parsed, row, &l);
         if (all)
             items(&l, all, parameter->text, row->kind == PARAM_OBJECTS_ARRAY);

@@ -11,32 +11,34 @@ enum {
     ARGS_BYTES = 64 << 10,
 };
 
-/* Rows read as sentences: TEXT, SECURE_TEXT (trusted) and so on say the common columns once. */
+/* Rows of the common kinds: each says only what is its own. */
 #define TEXT(name_, help_)                                                                         \
     {                                                                                              \
-        .name = name_, .kind = PARAM_TEXT, .bytes_max = NAME_BYTES, .help = help_                  \
+        .name = (name_), .kind = PARAM_TEXT, .bytes_max = NAME_BYTES, .help = (help_)              \
     }
 #define TRUSTED(name_, kind_, help_)                                                               \
     {                                                                                              \
-        .name = name_, .kind = kind_, .bytes_max = NAME_BYTES, .trusted = true, .help = help_      \
+        .name = (name_), .kind = (kind_), .bytes_max = NAME_BYTES, .trusted = true,                \
+        .help = (help_)                                                                            \
     }
 #define FLAG(name_, empty_, help_)                                                                 \
     {                                                                                              \
-        .name = name_, .kind = PARAM_BOOL, .bytes_max = BOOL_BYTES, .trusted = true,               \
-        .may_be_empty = empty_, .help = help_                                                      \
+        .name = (name_), .kind = PARAM_BOOL, .bytes_max = BOOL_BYTES, .trusted = true,             \
+        .may_be_empty = (empty_), .help = (help_)                                                  \
     }
 #define OBJECT(name_, kind_, help_)                                                                \
     {                                                                                              \
-        .name = name_, .kind = kind_, .bytes_max = NAME_BYTES, .help = help_                       \
+        .name = (name_), .kind = (kind_), .bytes_max = NAME_BYTES, .help = (help_)                 \
     }
 #define NEEDED(name_, kind_, help_)                                                                \
     {                                                                                              \
-        .name = name_, .kind = kind_, .bytes_max = NAME_BYTES, .required = true, .help = help_     \
+        .name = (name_), .kind = (kind_), .bytes_max = NAME_BYTES, .required = true,               \
+        .help = (help_)                                                                            \
     }
 #define CHOICE(name_, values_, help_)                                                              \
     {                                                                                              \
-        .name = name_, .kind = OBJECT_ENUM, .bytes_max = NAME_BYTES, .values = values_,            \
-        .help = help_                                                                              \
+        .name = (name_), .kind = OBJECT_ENUM, .bytes_max = NAME_BYTES, .values = (values_),        \
+        .help = (help_)                                                                            \
     }
 #define TABLE(params_, objects_)                                                                   \
     .params = params_, .param_count = COUNT_OF(params_), .objects = objects_,                      \

@@ -286,7 +286,7 @@ static void publish_asks_as_kubelet_does(void **state)
         "--token vault=- --secret key=/dev/null --fs-group 2000 --volume-id csi-1 "
         "--target-root @ --csi-socket @/sock",
         "opaque-token\n");
-    has(ran.err, "");
+    assert_string_equal(ran.err, "");
     assert_int_equal(ran.exit, CTL_DONE);
     has(strbuf_text(&driver.publish), "id=csi-1 target=/tmp/");
     has(strbuf_text(&driver.publish),

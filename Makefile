@@ -145,6 +145,52 @@ comma := ,
 .PHONY: tests
 tests: $(TESTS)
 
--include Makefile.targets
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
+
+# --- fuzz targets: one binary per tests/fuzz/fuzz_<parser>.c, FLAVOR=fuzz -------------------------
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(COMMON) $(call layer,driver) $(call layer,provider)
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(call layer,driver) $(call layer,provider) $(COMMON) -Wl,--end-group $(SYSLIBS_all)
+.PHONY: fuzzers
+fuzzers: $(FUZZERS)
+
+# --- what people type -----------------------------------------------------------------------------
+.PHONY: deps demo test check conformance e2e bench soak fuzz sanitize install clean help
+deps:          ## install what is missing of packages.txt
+	@tests/check/deps.sh packages.txt
+demo: all      ## a volume, a rotation, an unpublish, on this machine
+	@BUILD=$(BUILD) tests/demo/demo.sh
+test: all tests faults ## unit, service, contract and system suites
+	@BUILD=$(BUILD) tests/run.sh
+.PHONY: faults
+faults:
+	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/faults FLAVOR=faults all
+check:         ## format, layers, bans, limits, clang-tidy, cppcheck, shellcheck
+	@BUILD=$(BUILD) tests/check/check.sh
+conformance: all ## csi-sanity against the shipped driver
+	@BUILD=$(BUILD) tests/conformance/run.sh
+e2e: all       ## against servers that somebody else wrote (needs Go)
+	@BUILD=$(BUILD) tests/e2e/run.sh
+bench: all     ## the table of speed and memory, build/bench.json
+	@BUILD=$(BUILD) tests/bench/run.sh
+soak: faults   ## every fault point ROUNDS times (100)
+	@BUILD=$(BUILD) ROUNDS=$${ROUNDS:-100} tests/system/faults.py
+fuzz:          ## every fuzz target for SECONDS (15)
+	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz FLAVOR=fuzz fuzzers
+	@BUILD=$(BUILD)/fuzz tests/fuzz/run.sh
+sanitize:      ## all C suites under ASan and UBSan, the in-process ones under TSan
+	@BUILD=$(BUILD) tests/check/sanitize.sh
+PREFIX  ?= /usr/local
+install: all   ## programs and manuals below $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 $(BUILD)/bin/locket-driver $(BUILD)/bin/locket-provider $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 $(BUILD)/bin/locketctl $(DESTDIR)$(PREFIX)/bin
+	install -m 644 docs/man/locketctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/man/locket-driver.8 docs/man/locket-provider.8 $(DESTDIR)$(PREFIX)/share/man/man8
+clean:         ## remove $(BUILD)
+	rm -rf $(BUILD)
+help:          ## this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /  \1: /p' Makefile

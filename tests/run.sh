@@ -1,0 +1,59 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs every C suite that was built and every script of tests/system, one line each, and ends with
+# "N passed, N failed, N skipped". As root nothing may be skipped.
+#
+# BUILD=build  where the suites and bin/ are.   SUITES="unit service contract system" by default.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+BUILD=$(cd "${BUILD:-$root/build}" && pwd)
+export BUILD
+SUITES=${SUITES:-unit service contract system}
+cd "$root"
+passed=0 failed=0 skipped=0
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+
+# Adds up one suite's output and prints its line; the whole of it when something failed.
+account() {
+    local name=$1 status=$2 p f s
+    p=$(grep -cE '^(\[       OK \]|ok )' "$out" || true)
+    f=$(grep -cE '^(\[  FAILED  \] [A-Za-z_0-9]+$|FAIL )' "$out" || true)
+    s=$(grep -cE '^(\[  SKIPPED \] [A-Za-z_0-9]+$|SKIP )' "$out" || true)
+    # cmocka names each failed test again in its summary.
+    [[ $name == *.sh || $name == *.py ]] || f=$(grep -E '^\[  FAILED  \] [A-Za-z_0-9]+$' "$out" | sort -u | wc -l)
+    [[ $name == *.sh || $name == *.py ]] || s=$(grep -E '^\[  SKIPPED \] [A-Za-z_0-9]+$' "$out" | sort -u | wc -l)
+    if [[ $status != 0 && $f == 0 ]]; then
+        f=1
+        echo "FAIL $name ended with $status" >>"$out"
+    fi
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    printf '%-52s %4d passed, %d failed, %d skipped\n' "$name" "$p" "$f" "$s"
+    if [[ $f != 0 ]]; then
+        tail -n 60 "$out" | sed 's/^/    /'
+    fi
+    grep -E '^(SKIP |\[  SKIPPED \] [A-Za-z_0-9]+$)' "$out" | sort -u | sed 's/^/    /' || true
+}
+
+for suite in $SUITES; do
+    if [[ $suite == system ]]; then
+        list=$(find tests/system -name 'test_*.sh' -o -name 'test_*.py' | sort)
+    else
+        list=$(cd "$BUILD" && find "tests/$suite" -type f -name 'test_*' -perm -u+x 2>/dev/null | sort || true)
+    fi
+    for name in $list; do
+        status=0
+        if [[ $suite == system ]]; then
+            timeout 280 "./$name" >"$out" 2>&1 </dev/null || status=$?
+        else
+            timeout 120 "$BUILD/$name" >"$out" 2>&1 </dev/null || status=$?
+        fi
+        account "$name" "$status"
+    done
+done
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[[ $failed == 0 && $passed != 0 ]]
+[[ $skipped == 0 || $(id -u) != 0 ]]

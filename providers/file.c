@@ -130,10 +130,11 @@ static int read_value(const struct place *place, const char *path, struct secret
 static int add_object(struct file_provider *fp, const struct place *place,
                       const struct object *object, struct fileset *set, struct error *err)
 {
-    const char *path = object->node ? tree_get_text(object->node, "path") : NULL;
+    const char *alias = object->node ? tree_get_text(object->node, "path") : NULL;
+    const char *path = alias ? alias : object->name;
     struct file_spec spec = {
-        .path = object->name,
-        .path_len = strlen(object->name),
+        .path = path,
+        .path_len = strlen(path),
         .mode = object->mode,
         .uid = FILE_OWNER_UNSET,
         .gid = (gid_t)FILE_OWNER_UNSET,
@@ -141,10 +142,10 @@ static int add_object(struct file_provider *fp, const struct place *place,
     struct secret bytes CLEANUP(secret_done) = { 0 };
     autofree char *version = NULL;
 
-    path = path ? path : object->name;
     if (fileset_check_path(path, strlen(path), err) < 0 ||
-        read_value(place, path, &bytes, err) < 0 || object_decode(object, &bytes, err) < 0 ||
-        object_version_make(fp->hmac_key, path, &bytes, &version, err) < 0 ||
+        read_value(place, object->name, &bytes, err) < 0 ||
+        object_decode(object, &bytes, err) < 0 ||
+        object_version_make(fp->hmac_key, object->name, &bytes, &version, err) < 0 ||
         fileset_add_version(set, object->name, version, err) < 0)
         return -1;
     spec.contents = secret_take(&bytes);

@@ -77,6 +77,8 @@ static int log_in(void *arg, struct login *ret, struct error *err)
         return error_within(err, "failed to login");
     if (reply.status < 200 || reply.status >= 300) {
         (void)vault_refused(&call, &reply, err);
+        if (err && reply.status == 400) /* jwt mounts say so of a token that they do not believe */
+            err->code = CODE_PERMISSION_DENIED;
         return error_within(err,
                             "failed to login: role \"%.64s\", namespace \"%.64s\", service account "
                             "%.64s/%.64s, audience \"%.64s\"",

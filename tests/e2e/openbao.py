@@ -303,7 +303,7 @@ def a_token_of_another_pod_never_reaches_the_store(world):
     pod, other = world.pod("mine"), world.pod("yours")
     before = world.bao.accessors()
     refused(world, pod, "strict", world.tokens(other), ("PERMISSION_DENIED",), "vault")
-    expect_equal(world.bao.accessors(), before, "logins")
+    expect_equal(world.bao.accessors() - before, set(), "logins")
 
 
 @test
@@ -333,7 +333,7 @@ def a_server_whose_certificate_is_not_known_is_not_spoken_to(world):
     answer = pod.publish("unknown-ca", tokens=world.tokens(pod))
     expect(answer.code != "OK", "a server without a known certificate was believed")
     expect("certificate" in answer.text.lower(), f"the text does not say why: {answer}")
-    expect_equal(world.bao.accessors(), before, "logins")
+    expect_equal(world.bao.accessors() - before, set(), "logins")
 
 
 @test
@@ -387,7 +387,7 @@ def a_static_token_of_a_secret_reads_without_a_login(world):
     expect_equal(pod.read("user"), user, "value")
     world.put("static", {"user": world.value("fresh")})
     world.node.must_refresh(pod, changed=True)
-    expect_equal(world.bao.accessors(), before, "logins")
+    expect_equal(world.bao.accessors() - before, set(), "logins")
     pod.unpublish()
 
 

@@ -287,6 +287,7 @@ static int attempt(struct rpc_client *client, struct connection *c,
     autofree char *path = str_printf("/%s/%s", request->service->name, request->method);
     int64_t timeout = request->timeout_ms ? request->timeout_ms : RPC_TIMEOUT_MS;
     grpc_slice host = grpc_slice_from_static_string("localhost");
+    grpc_slice method = grpc_slice_from_copied_string(path);
     struct exchange x CLEANUP(exchange_done) = {
         .cq = grpc_completion_queue_create_for_next(NULL),
         .in = rpc_pack(request->in, request->sensitive),
@@ -297,9 +298,10 @@ static int attempt(struct rpc_client *client, struct connection *c,
     grpc_metadata_array_init(&x.initial);
     grpc_metadata_array_init(&x.trailing);
     x.call = grpc_channel_create_call(
-        c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, x.cq, grpc_slice_from_copied_string(path), &host,
+        c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, x.cq, method, &host,
         gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(timeout, GPR_TIMESPAN)),
         NULL);
+    grpc_slice_unref(method); /* the call has a reference of its own */
     run(&x, request);
     *ret_broken = x.status == GRPC_STATUS_UNAVAILABLE && x.initial.count == 0 && is_gone(c);
     if (x.status != GRPC_STATUS_OK)

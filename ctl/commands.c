@@ -77,13 +77,13 @@ static int parse_and_run(const struct ctl *ctl, const struct line *line, struct 
     autofree void *config = xcalloc(1, c->config_bytes);
     autofree char **words = NULL;
     size_t count = 0;
-    int result;
+    int result = options_parse(&line->table, line->argc, line->argv, config, &words, err);
 
-    if (options_parse(&line->table, line->argc, line->argv, config, &words, err) < 0)
-        return error_reason(err, USAGE_REASON);
     while (words && words[count])
         count++;
-    if (count < c->words_min || count > c->words_max)
+    if (result < 0)
+        (void)error_reason(err, USAGE_REASON);
+    else if (count < c->words_min || count > c->words_max)
         result = ctl_usage(err, "takes %s%s", *c->words ? c->words : "no words",
                            count < c->words_min ? "; it is missing" : "");
     else

@@ -74,6 +74,15 @@ static size_t column_width(const struct grid *g, size_t column)
     return most;
 }
 
+/* Is there nothing more to see in this cell's row? */
+static bool is_last(const struct grid *g, size_t i)
+{
+    for (i++; i % g->columns; i++)
+        if (*g->cells[i].text)
+            return false;
+    return true;
+}
+
 static void print_cell(const struct grid *g, const struct ctl *ctl, size_t i)
 {
     static const char *const starts[] = {
@@ -81,7 +90,7 @@ static void print_cell(const struct grid *g, const struct ctl *ctl, size_t i)
         [GRID_BAD] = "\033[31m", [GRID_FAINT] = "\033[2m",
     };
     const struct grid_cell *cell = &g->cells[i];
-    bool last = (i + 1) % g->columns == 0;
+    bool last = ctl->terminal ? is_last(g, i) : (i + 1) % g->columns == 0;
     bool coloured = ctl->colour && cell->colour != GRID_PLAIN && *cell->text;
 
     (void)fprintf(ctl->out, "%s%s%s", coloured ? starts[cell->colour] : "", cell->text,
@@ -97,6 +106,9 @@ static void print_cell(const struct grid *g, const struct ctl *ctl, size_t i)
 
 void grid_print(const struct grid *g, const struct ctl *ctl)
 {
-    for (size_t i = 0; i < g->count; i++)
+    for (size_t i = 0; i < g->count; i++) {
         print_cell(g, ctl, i);
+        if (ctl->terminal && is_last(g, i))
+            i += g->columns - 1 - i % g->columns; /* the rest is empty */
+    }
 }

@@ -39,6 +39,11 @@ static void a_grid_is_aligned_on_a_terminal_and_tabbed_in_a_pipe(void **state)
     print(&g, true, true);
     assert_non_null(strstr(printed, "\033[1mA\033[0m   \033[1mLONG\033[0m"));
     assert_non_null(strstr(printed, "\033[31m7\033[0m\n"));
+    grid_add(&g, GRID_PLAIN, "end");
+    grid_add(&g, GRID_PLAIN, "");
+    grid_add(&g, GRID_PLAIN, "");
+    print(&g, true, false);
+    assert_non_null(strstr(printed, "7\nend\n")); /* no blanks behind what is seen */
 }
 
 static void a_terminal_is_never_told_what_to_do(void **state)

@@ -6,6 +6,7 @@
 
 #include "lib/base/yaml.h"
 #include "lib/model/class.h"
+#include "lib/model/params.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
@@ -17,6 +18,25 @@ static void count(void *arg, unsigned line, unsigned column, const char *text)
     (void)column;
     assert(*text);
     (*told)++;
+}
+
+/* A copy is the same, sorted, and says of each parameter whether a pod may override it. */
+static void copy(const struct class *c)
+{
+    struct class *same autoclass = class_dup(c);
+    struct strbuf one CLEANUP(strbuf_done) = { 0 };
+    struct strbuf two CLEANUP(strbuf_done) = { 0 };
+
+    pairs_json(&c->parameters, &one);
+    pairs_json(&same->parameters, &two);
+    assert(strcmp(strbuf_text(&one), strbuf_text(&two)) == 0);
+    for (size_t i = 0; i < same->parameters.count; i++) {
+        const struct pair *p = &same->parameters.items[i];
+
+        assert(pairs_get(&c->parameters, p->key));
+        assert(!i || strcmp(p[-1].key, p->key) < 0);
+        (void)params_is_trusted(same->provider, p->key);
+    }
 }
 
 static void item(void *arg, const struct tree *t)
@@ -33,6 +53,7 @@ static void item(void *arg, const struct tree *t)
         assert(mistakes > 0); /* what cannot be read is a mistake */
         return;
     }
+    copy(c);
     if (class_check(c, &err) < 0)
         assert(mistakes > 0); /* what a publish refuses is one, too */
 }

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main job against a store that somebody else wrote: OpenBao with TLS, its own verification of
 signed tokens, leases, revocation and quotas."""
+import base64
+import concurrent.futures
 import json
+import os
 import pathlib
 import secrets
 import signal
@@ -13,9 +16,10 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 # pylint: disable=wrong-import-position
 from bao import Bao, Issuer
-from harness import BUILD, expect, expect_equal, run, run_tests, test, wait_until
+from harness import BUILD, expect, expect_equal, run, run_tests, test, tool, wait_until
 from node import Node, Pod, mounts_left
 from provider import start_provider
+from token_review import TokenReview
 
 NAMESPACE = "shop"
 ACCOUNT = "web"
@@ -221,7 +225,7 @@ def a_changed_secret_reaches_the_files_by_the_classes_own_interval(world):
 
 @test
 def one_login_serves_a_pod_until_its_token_ends_and_then_there_is_another(world):
-    world.role("short", token_ttl="3s", token_max_ttl="3s")
+    world.role("short", token_ttl="5s", token_max_ttl="5s")
     world.put("short", {"user": world.value()})
     world.class_of("short", [kv2("user", "short", "user")], roleName="short")
     before = world.bao.accessors()
@@ -405,6 +409,136 @@ def an_approle_of_a_secret_logs_in(world):
     pod = world.pod("approle-pod")
     publish_by_locketctl(world, "approle", pod, {"role_id": role_id, "secret_id": secret_id})
     expect_equal(pod.read("user"), user, "value")
+    pod.unpublish()
+
+
+@test
+def a_kubernetes_auth_mount_takes_the_same_token_and_asks_the_api_server(world):
+    user = world.value("user")
+    world.put("k8s", {"user": user})
+    review = TokenReview(world.issuer)
+    bao = world.bao
+    bao.write("sys/auth/clusters/blue", {"type": "kubernetes"})
+    bao.write("auth/clusters/blue/config", {
+        "kubernetes_host": review.address, "disable_local_ca_jwt": True,
+        "kubernetes_ca_cert": bao.ca_file.read_text(),
+        "token_reviewer_jwt": world.issuer.token(world.pod("reviewer"))})
+    bao.write("auth/clusters/blue/role/app", {
+        "bound_service_account_names": [ACCOUNT], "bound_service_account_namespaces": [NAMESPACE],
+        "audience": "vault", "token_policies": ["app"], "token_ttl": "1h"})
+    objects = [kv2("user", "k8s", "user")]
+    world.class_of("k8s", objects, vaultAuthMountPath=None,
+                   vaultKubernetesMountPath="clusters/blue")
+    pod = world.publish("k8s-pod", "k8s")
+    expect_equal(pod.read("user"), user, "value")
+    expect_equal(review.asked, 1, "TokenReviews for one login")
+    pod.unpublish()
+    other = world.pod("k8s-other-pod", account="other")
+    refused(world, other, "k8s", world.tokens(other), REFUSED, "clusters/blue")
+
+
+@test
+def pods_at_the_same_time_get_their_own_secrets_by_their_own_logins(world):
+    count = 16
+    wanted = {}
+    for i in range(count):
+        wanted[f"par-{i}"] = world.value(f"par-{i}")
+        world.put(f"par-{i}", {"user": wanted[f"par-{i}"]})
+        world.class_of(f"par-{i}", [kv2("user", f"par-{i}", "user")])
+    pods = {name: world.pod(name) for name in wanted}
+    tokens = {name: world.tokens(pod) for name, pod in pods.items()}
+    before = world.bao.accessors()
+    with concurrent.futures.ThreadPoolExecutor(count) as threads:
+        list(threads.map(lambda n: pods[n].must_publish(n, tokens=tokens[n]), pods))
+    for name, pod in pods.items():
+        expect_equal(pod.files(), {"user": wanted[name]}, name)
+    expect_equal(len(world.bao.accessors() - before), count, "logins")
+    for pod in pods.values():
+        pod.unpublish()
+
+
+@test
+def large_and_binary_values_and_many_objects_arrive_whole(world):
+    large = world.value("large") + "x" * 300_000 + "\u20ac\n\"\\"
+    blob = secrets.token_bytes(50_000)
+    world.put("large", {"text": large, "blob": base64.b64encode(blob).decode()})
+    world.put("many", {f"key{i}": f"{i}" for i in range(200)})
+    world.class_of("large", [
+        kv2("text", "large", "text"), {**kv2("blob", "large", "blob"), "encoding": "base64"},
+        *[kv2(f"many/{i}", "many", f"key{i}") for i in range(200)],
+    ])
+    pod = world.publish("large-pod", "large")
+    expect(pod.read("text") == large, "the large text is not what it was")
+    expect((pod.target / "blob").read_bytes() == blob, "the bytes are not what they were")
+    expect_equal([pod.read(f"many/{i}") for i in range(200)], [str(i) for i in range(200)], "many")
+    pod.unpublish()
+
+
+@test
+def upstreams_client_gets_the_same_values_from_our_provider(world):
+    user = world.value("user")
+    world.put("client", {"user": user})
+    pod = world.pod("client-pod")
+    prefix = "csi.storage.k8s.io/"
+    tokens = {"vault": {"token": world.tokens(pod)["vault"],
+                        "expirationTimestamp": "2099-01-01T00:00:00Z"}}
+    file = world.folder / "client.tokens"
+    file.write_text(json.dumps(tokens))
+    attributes = {
+        "vaultAddress": world.bao.address, "vaultCACertPath": str(world.bao.ca_file),
+        "vaultAuthMountPath": "jwt", "roleName": "app",
+        "objects": json.dumps([kv2("user", "client", "user")]),
+        prefix + "pod.name": pod.name, prefix + "pod.namespace": pod.namespace,
+        prefix + "pod.uid": pod.uid, prefix + "serviceAccount.name": pod.account,
+        prefix + "serviceAccount.tokens": f"@{file}",
+    }
+    words = [word for pair in attributes.items() for word in ("--attr", "=".join(pair))]
+    done = run([tool("wire"), "mount", "--socket", world.node.providers / "vault.sock", *words])
+    answer = json.loads(done.stdout)
+    expect_equal(answer["code"], "OK", answer.get("message"))
+    contents = {f["path"]: base64.b64decode(f["contents"]).decode() for f in answer["files"]}
+    expect_equal(contents, {"user": user}, "files")
+    expect_equal(list(answer["versions"]), ["user"], "object versions")
+    expect(user not in answer["versions"]["user"], "the version tells the value")
+
+
+@test
+def a_killed_worker_is_started_again_and_the_files_stay(world):
+    kept = world.value("kept")
+    world.put("worker", {"user": kept})
+    world.class_of("worker", [kv2("user", "worker", "user")])
+    pod = world.publish("worker-pod", "worker")
+    supervisor = world.programs.running["provider"].pid
+    for worker in children_of(supervisor):
+        os.kill(worker, signal.SIGKILL)
+    expect_equal(pod.read("user"), kept, "value while the worker is away")
+    fresh = world.value("fresh")
+    world.put("worker", {"user": fresh})
+    wait_until(lambda: world.node.refresh(pod)["code"] == "OK", 15, "a refresh after the kill")
+    expect_equal(pod.read("user"), fresh, "value by the new worker")
+    pod.unpublish()
+
+
+def children_of(pid):
+    text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    found = [int(word) for word in text.split()]
+    expect(found, f"process {pid} has no children")
+    return found
+
+
+@test
+def after_a_kill_of_the_driver_a_republish_brings_credentials_and_rotation_goes_on(world):
+    kept = world.value("kept")
+    world.put("kill", {"user": kept})
+    world.class_of("kill", [kv2("user", "kill", "user")])
+    pod = world.publish("kill-pod", "kill")
+    world.programs.stop("driver", signal.SIGKILL)
+    expect_equal(pod.read("user"), kept, "value while the driver is away")
+    world.node.start()
+    fresh = world.value("fresh")
+    world.put("kill", {"user": fresh})
+    expect_equal(pod.publish("kill", tokens=world.tokens(pod)).code, "OK", "republish")
+    wait_until(lambda: pod.read("user") == fresh, 15, "the refresh by new credentials")
     pod.unpublish()
 
 

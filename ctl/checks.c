@@ -157,8 +157,7 @@ static bool is_shared(FILE *mountinfo, const char *path, char **ret_point)
         if (sscanf(line, "%*s %*s %*s %*s %1023s", point) != 1)
             continue;
         len = strcmp(point, "/") == 0 ? 0 : strlen(point);
-        if (strncmp(path, point, len) != 0 || (path[len] && path[len] != '/') ||
-            (len < longest && longest))
+        if (strncmp(path, point, len) != 0 || (path[len] && path[len] != '/') || len < longest)
             continue;
         longest = len;
         shared = strstr(line, " shared:") != NULL;
@@ -168,8 +167,10 @@ static bool is_shared(FILE *mountinfo, const char *path, char **ret_point)
     return shared;
 }
 
+/* Only containers need it: without kubelet whoever mounts is whoever reads. */
 static bool propagation(const struct checks_target *t, char **detail)
 {
+    autofree char *plugins = str_printf("%s/plugins_registry", t->target_root);
     FILE *f = fopen("/proc/self/mountinfo", "re");
     autofree char *real = realpath(t->target_root, NULL);
     autofree char *point = NULL;
@@ -179,7 +180,7 @@ static bool propagation(const struct checks_target *t, char **detail)
         (void)fclose(f);
     *detail = str_printf("%s%s: on %s, which is %s", t->target_root, real ? "" : " (not there yet)",
                          point ? point : "?", shared ? "shared" : "not shared");
-    return shared;
+    return shared || access(plugins, F_OK) < 0;
 }
 
 static const struct {

@@ -13,8 +13,8 @@ build=$(cd "${BUILD:-$root/build}" && pwd)
 least_ran=15
 must_pass="should remove target path"
 
-if ! command -v go >/dev/null; then
-    echo "SKIP conformance: no Go toolchain on PATH to build csi-sanity with"
+if ! reason=$("$root/tests/tools/usable.sh"); then
+    echo "SKIP conformance: $reason"
     exit 0
 fi
 # In mount namespace of its own: whatever goes wrong, nothing stays mounted.
@@ -81,8 +81,8 @@ YAML
 
 start provider "$wire" serve --socket "$dir/providers/wire.sock" --values "$dir/values.json"
 wait_for "$dir/providers/wire.sock" provider
-start controller /usr/bin/python3 "$root/tests/fakes/csi_controller.py" --socket "$dir/controller.sock" \
-    --driver "unix:$dir/csi.sock" \
+start controller /usr/bin/python3 "$root/tests/fakes/csi_controller.py" \
+    --socket "$dir/controller.sock" --driver "unix:$dir/csi.sock" \
     --context secretProviderClass=sanity \
     --context csi.storage.k8s.io/pod.name=sanity-pod \
     --context csi.storage.k8s.io/pod.namespace=default \
@@ -102,7 +102,8 @@ timeout 300 "$sanity" -csi.endpoint "unix://$dir/csi.sock" \
     --ginkgo.skip='Controller Server|GroupController' --ginkgo.no-color \
     --ginkgo.json-report="$dir/report.json" >"$dir/sanity.log" 2>&1 || status=$?
 
-/usr/bin/python3 "$root/tests/conformance/table.py" "$dir/report.json" "$least_ran" "$must_pass" || status=1
+/usr/bin/python3 "$root/tests/conformance/table.py" "$dir/report.json" "$least_ran" "$must_pass" ||
+    status=1
 mounts=$(grep -c " locket:" /proc/self/mountinfo || true)
 if [[ $mounts != 0 ]]; then
     echo "FAIL: $mounts mounts of the driver are left"

@@ -33,8 +33,9 @@ def main():
         if name not in by_flag:
             why = message.splitlines()[0] if message and state != "passed" else ""
             print(f"  {state:8} {name}" + (f"  ({why})" if why else ""))
-    print(f"csi-sanity: {len(passed)} passed, {len(failed)} failed, {len(by_flag)} skipped by flag, "
-          f"{len(specs) - len(passed) - len(failed) - len(by_flag)} skipped or pending by itself")
+    by_itself = len(specs) - len(passed) - len(failed) - len(by_flag)
+    print(f"csi-sanity: {len(passed)} passed, {len(failed)} failed, "
+          f"{len(by_flag)} skipped by flag, {by_itself} skipped or pending by itself")
     missing = [name for name in needed if not any(name in spec for spec in passed)]
     if failed:
         sys.exit("FAIL: specs failed")

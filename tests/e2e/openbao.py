@@ -54,7 +54,8 @@ class World:
         for namespace in (None, "team"):
             bao.write("sys/policies/acl/app", {"policy": POLICY}, namespace)
             bao.write("sys/auth/jwt", {"type": "jwt"}, namespace)
-            bao.write("auth/jwt/config", {"jwt_validation_pubkeys": [self.issuer.public]}, namespace)
+            keys = [self.issuer.public]
+            bao.write("auth/jwt/config", {"jwt_validation_pubkeys": keys}, namespace)
             self.role("app", namespace=namespace)
         bao.write("sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}, "team")
         bao.write("pki/root/generate/internal", {"common_name": "e2e root", "key_type": "ec"})
@@ -338,6 +339,17 @@ def a_server_whose_certificate_is_not_known_is_not_spoken_to(world):
     expect(answer.code != "OK", "a server without a known certificate was believed")
     expect("certificate" in answer.text.lower(), f"the text does not say why: {answer}")
     expect_equal(world.bao.accessors() - before, set(), "logins")
+
+
+@test
+def a_unix_socket_is_an_address_too(world):
+    user = world.value("user")
+    world.put("by-socket", {"user": user})
+    world.class_of("by-socket", [kv2("user", "by-socket", "user")],
+                   vaultAddress=f"unix://{world.bao.socket}", vaultCACertPath=None)
+    pod = world.publish("by-socket-pod", "by-socket")
+    expect_equal(pod.read("user"), user, "value")
+    pod.unpublish()
 
 
 @test

@@ -12,8 +12,8 @@ root=$(cd "$here/../.." && pwd)
 BUILD=$(cd "${BUILD:-$root/build}" && pwd)
 export BUILD
 
-if ! command -v go >/dev/null; then
-    echo "SKIP e2e: no Go toolchain on PATH to build the other side with"
+if ! reason=$("$root/tests/tools/usable.sh"); then
+    echo "SKIP e2e: $reason"
     echo "0 passed, 0 failed, 1 skipped"
     exit 0
 fi

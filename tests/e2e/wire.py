@@ -159,7 +159,8 @@ def our_provider_serves_upstreams_client_the_file_stores_values(world):
     sockets = world.folder / "provider"
     sockets.mkdir(mode=0o700)
     start_provider(world.programs, sockets, ["file"], [f"--file-root={store}"])
-    objects = [{"objectName": "user"}, {"objectName": "key", "path": "k/ey", "filePermission": "0400"}]
+    key = {"objectName": "key", "path": "k/ey", "filePermission": "0400"}
+    objects = [{"objectName": "user"}, key]
     done = run([world.wire, "mount", "--socket", sockets / "file.sock",
                 "--attr", "objects=" + json.dumps(objects)])
     answer = json.loads(done.stdout)

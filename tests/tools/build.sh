@@ -45,19 +45,17 @@ build() {
         (
             flock 9
             cd "$here/$name"
-            [[ -x $path ]] || GOFLAGS="-mod=readonly -p=2" GOTOOLCHAIN=local CGO_ENABLED=0 \
-                nice go build -trimpath -buildvcs=false -ldflags "-s -w $flags" -o "$path.new" "$package"
-            [[ -x $path ]] || mv "$path.new" "$path"
+            [[ ! -x $path ]] || exit 0
+            export GOFLAGS="-mod=readonly -p=2 -trimpath -buildvcs=false" GOTOOLCHAIN=local
+            CGO_ENABLED=0 nice go build -ldflags "-s -w $flags" -o "$path.new" "$package"
+            mv "$path.new" "$path"
         ) 9>"$cache/.lock" >&2
     fi
     echo "$path"
 }
 
 mkdir -p "$cache"
-command -v go >/dev/null || {
-    echo "build.sh: no Go toolchain on PATH" >&2
-    exit 1
-}
+"$here/usable.sh" >&2
 [[ $# -gt 0 ]] || set -- openbao sanity wire
 for tool in "$@"; do
     build "$tool"

@@ -30,10 +30,14 @@ class Bao:
         certificates.mkdir()
         self.address = f"https://127.0.0.1:{port}"
         self.ca_file = certificates / "vault-ca.pem"
+        self.socket = certificates / "bao.sock"
+        configuration = certificates / "more.hcl"
+        configuration.write_text(f'listener "unix" {{ address = "{self.socket}" }}')
         programs.start(
             "bao",
             [tool("openbao"), "server", "-dev", "-dev-tls", f"-dev-tls-cert-dir={certificates}",
-             f"-dev-listen-address=127.0.0.1:{port}", "-dev-no-store-token"],
+             f"-dev-listen-address=127.0.0.1:{port}", "-dev-no-store-token",
+             f"-config={configuration}"],
             self.is_up,
             {**os.environ, "BAO_DEV_ROOT_TOKEN_ID": self.root_token, "HOME": str(certificates)},
         )

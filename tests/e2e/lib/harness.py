@@ -174,7 +174,8 @@ def run(argv, check=True, **more):
         [str(a) for a in argv], capture_output=True, text=True, timeout=60, check=False, **more
     )
     if check and done.returncode != 0:
-        raise AssertionError(f"{argv[0]} ended with {done.returncode}: {done.stderr.strip()[-400:]}")
+        said = done.stderr.strip()[-400:]
+        raise AssertionError(f"{argv[0]} ended with {done.returncode}: {said}")
     return done
 
 

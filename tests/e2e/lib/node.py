@@ -18,7 +18,8 @@ def load_csi():
     """The messages of proto/csi, compiled into a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
-            ["protoc", f"-I{ROOT}/proto/csi", "-I/usr/include", f"--python_out={folder}", "csi.proto"],
+            ["protoc", f"-I{ROOT}/proto/csi", "-I/usr/include", f"--python_out={folder}",
+             "csi.proto"],
             check=True,
         )
         sys.path.insert(0, folder)
@@ -112,6 +113,8 @@ class Pod:
             subfolders[:] = [name for name in subfolders if not name.startswith("..")]
             for name in names:
                 path = pathlib.Path(folder) / name
+                if not path.exists():  # a link whose file has gone: the next write removes it
+                    continue
                 found[str(path.relative_to(self.target))] = path.read_text(encoding="utf-8")
         return found
 
@@ -177,7 +180,7 @@ class Node:
         return Answer("OK", "")
 
     def write_class(self, name, provider, parameters, namespace="default"):
-        """A SecretProviderClass as a JSON file; lists and maps become text of JSON, which is YAML."""
+        """A SecretProviderClass as a JSON file; lists become text of JSON, which is YAML."""
         texts = {
             key: value if isinstance(value, str) else json.dumps(value)
             for key, value in parameters.items()

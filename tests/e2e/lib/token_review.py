@@ -31,14 +31,14 @@ class TokenReview:
         file.write_bytes(decode(signature))
         verified = subprocess.run(
             ["openssl", "dgst", "-sha256", "-verify", self.public, "-signature", file],
-            input=signed.encode(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
-        )
-        asked = set(spec.get("audiences") or claims["aud"])
-        if verified.returncode != 0 or claims["exp"] < time.time() or not asked & set(claims["aud"]):
+            input=signed.encode(), capture_output=True, check=False,
+        ).returncode == 0
+        audiences = set(spec.get("audiences") or claims["aud"]) & set(claims["aud"])
+        if not verified or not audiences or claims["exp"] < time.time():
             return {"authenticated": False, "error": "the token was not issued for this"}
         return {
             "authenticated": True,
-            "audiences": sorted(asked & set(claims["aud"])),
+            "audiences": sorted(audiences),
             "user": {
                 "username": claims["sub"],
                 "uid": claims["kubernetes.io"]["serviceaccount"]["uid"],

@@ -12,7 +12,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-func eachFixture(visit func(file string, d protoreflect.MessageDescriptor, variant int) error) error {
+type visitor func(file string, d protoreflect.MessageDescriptor, variant int) error
+
+func eachFixture(visit visitor) error {
 	for _, d := range messages() {
 		for v := 0; v < variants(d); v++ {
 			if err := visit(fmt.Sprintf("%s.%d.bin", d.FullName(), v), d, v); err != nil {

@@ -18,7 +18,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"emit", "DIR: writes every message, every field set, as DIR/<full name>.<variant>.bin", emit},
-		{"check", "DIR FIXTURES: decodes DIR's files and compares them with FIXTURES' as messages", check},
+		{"check", "DIR FIXTURES: decodes DIR's files and compares them as messages", check},
 		{"mount", "--socket S ...: mounts through a provider's socket, prints the answer as JSON", mount},
 		{"serve", "--socket S ...: serves a provider until SIGTERM", serve},
 	}

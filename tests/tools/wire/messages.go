@@ -31,10 +31,12 @@ func serviceOf(name string) protoreflect.ServiceDescriptor {
 	return d.(protoreflect.ServiceDescriptor)
 }
 
+type byName map[protoreflect.FullName]protoreflect.MessageDescriptor
+
 // Every message that a call of those services can carry, nested ones too, by name. Well-known types
 // and map entries show inside of the messages that hold them.
 func messages() []protoreflect.MessageDescriptor {
-	seen := map[protoreflect.FullName]protoreflect.MessageDescriptor{}
+	seen := byName{}
 	for _, s := range services() {
 		for i := 0; i < s.Methods().Len(); i++ {
 			m := s.Methods().Get(i)
@@ -53,7 +55,7 @@ func messages() []protoreflect.MessageDescriptor {
 	return list
 }
 
-func collect(m protoreflect.MessageDescriptor, seen map[protoreflect.FullName]protoreflect.MessageDescriptor) {
+func collect(m protoreflect.MessageDescriptor, seen byName) {
 	if seen[m.FullName()] != nil || m.ParentFile().Package() == "google.protobuf" {
 		return
 	}

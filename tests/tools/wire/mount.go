@@ -92,7 +92,8 @@ func mountRequest(attributes, secrets, current pairs) (*provider.MountRequest, e
 	return request, nil
 }
 
-func mountAndPrint(ctx context.Context, client provider.CSIDriverProviderClient, request *provider.MountRequest) error {
+func mountAndPrint(ctx context.Context, client provider.CSIDriverProviderClient,
+	request *provider.MountRequest) error {
 	answer := mountAnswer{Versions: map[string]string{}, Files: []mountedFile{}}
 	version, err := client.Version(ctx, &provider.VersionRequest{Version: "v1alpha1"})
 	if err != nil {

@@ -14,8 +14,8 @@ type rawField struct {
 	bytes  []byte // with its tag
 }
 
-// Puts fields into the order of their numbers, nested messages too. Go writes oneofs last, most other
-// implementations do not; both are legal, but only one of them can be compared byte by byte.
+// Puts fields into the order of their numbers, nested messages too. Go writes oneofs last, others
+// do not; both are legal, but only one of them can be compared byte by byte.
 func inOrder(d protoreflect.MessageDescriptor, message []byte) []byte {
 	var fields []rawField
 	for len(message) > 0 {

@@ -24,11 +24,11 @@ import (
 	provider "sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
-// A provider as somebody else would write one: it knows upstream's protocol and nothing of Locket's.
+// A provider as somebody else would write one: it knows upstream's protocol and nothing of ours.
 type server struct {
 	provider.UnimplementedCSIDriverProviderServer
 	writing bool
-	values  string // a JSON map of path to text, read at each Mount, so that a test can rotate
+	values  string // a JSON map of path to text, read at each Mount: tests rotate by it
 	record  string // a file that gets a line of JSON per Mount; empty: none
 	lock    sync.Mutex
 }
@@ -42,11 +42,15 @@ type seenMount struct {
 	Unknown    int               `json:"unknown"` // bytes of fields that upstream does not have
 }
 
-func (s *server) Version(context.Context, *provider.VersionRequest) (*provider.VersionResponse, error) {
-	return &provider.VersionResponse{Version: "v1alpha1", RuntimeName: "wire", RuntimeVersion: "0.0.1"}, nil
+func (s *server) Version(context.Context,
+	*provider.VersionRequest) (*provider.VersionResponse, error) {
+	return &provider.VersionResponse{
+		Version: "v1alpha1", RuntimeName: "wire", RuntimeVersion: "0.0.1",
+	}, nil
 }
 
-func (s *server) Mount(_ context.Context, in *provider.MountRequest) (*provider.MountResponse, error) {
+func (s *server) Mount(_ context.Context,
+	in *provider.MountRequest) (*provider.MountResponse, error) {
 	mode, err := s.understand(in)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
@@ -76,7 +80,9 @@ func (s *server) Mount(_ context.Context, in *provider.MountRequest) (*provider.
 
 // Reads the request as upstream's providers do: three texts of JSON.
 func (s *server) understand(in *provider.MountRequest) (os.FileMode, error) {
-	seen := seenMount{Target: in.GetTargetPath(), Permission: in.GetPermission(), Current: map[string]string{}}
+	seen := seenMount{
+		Target: in.GetTargetPath(), Permission: in.GetPermission(), Current: map[string]string{},
+	}
 	if err := json.Unmarshal([]byte(in.GetAttributes()), &seen.Attributes); err != nil {
 		return 0, fmt.Errorf("attributes: %w", err)
 	}

@@ -42,7 +42,8 @@ static void provider(const struct tree *spec, struct complaints *c)
                  PROVIDER_NAME_MAX);
 }
 
-static void parameters(const struct tree *spec, const char *source, struct complaints *c)
+static void parameters(const struct tree *spec, const char *source, struct class_files *files,
+                       struct complaints *c)
 {
     const struct tree *t = shape_get(spec, "parameters");
     const char *name = tree_get_text(spec, "provider");
@@ -51,7 +52,7 @@ static void parameters(const struct tree *spec, const char *source, struct compl
     if (!t || (t->kind == TREE_MAP && !t->child))
         complain(c, t ? t : spec, "spec.parameters: are not set; a mount would fail");
     else if (t->kind == TREE_MAP && table)
-        params_validate(t, table, source, c);
+        params_validate(t, table, source, files, c);
 }
 
 /* A member that must be there and be a text with something in it. Returns it when it is. */
@@ -79,11 +80,38 @@ static bool is_secret_key(const char *text)
            !str_starts(text, "..");
 }
 
-static void datum(const struct tree *t, const char *field, struct complaints *c)
+/* A Secret's value must be one of the files, where we know them all. */
+static void object_name(const struct tree *t, const char *field, const struct class_files *files,
+                        struct complaints *c)
+{
+    struct nearest near = { .wanted = t->text };
+    struct error err = { 0 };
+
+    if (fileset_check_path(t->text, t->text_len, &err) < 0) {
+        complain(c, t, "%s.objectName: %s", field, err.msg);
+        return;
+    }
+    if (!files->complete || pairs_get(&files->paths, t->text))
+        return;
+    for (size_t i = 0; i < files->paths.count; i++)
+        nearest_offer(&near, files->paths.items[i].key);
+    if (near.found)
+        complain(c, t,
+                 "%s.objectName: no object of the class becomes this file; did you mean "
+                 "%.100s?",
+                 field, near.found);
+    else
+        complain(c, t,
+                 "%s.objectName: no object of the class becomes this file; name the path of "
+                 "one",
+                 field);
+}
+
+static void datum(const struct tree *t, const char *field, const struct class_files *files,
+                  struct complaints *c)
 {
     const struct tree *object;
     const struct tree *key;
-    struct error err = { 0 };
 
     if (t->kind != TREE_MAP) {
         complain(c, t, "%s: must be a map of objectName and key", field);
@@ -92,13 +120,14 @@ static void datum(const struct tree *t, const char *field, struct complaints *c)
     fields(t, data_fields, COUNT_OF(data_fields), "spec.secretObjects[].data[].", c);
     object = needed(t, "objectName", field, c);
     key = needed(t, "key", field, c);
-    if (object && fileset_check_path(object->text, object->text_len, &err) < 0)
-        complain(c, object, "%s.objectName: %s", field, err.msg);
+    if (object)
+        object_name(object, field, files, c);
     if (key && !is_secret_key(key->text))
         complain(c, key, "%s.key: must be letters, digits, '-', '_' and '.'", field);
 }
 
-static void data(const struct tree *secret, const char *field, struct complaints *c)
+static void data(const struct tree *secret, const char *field, const struct class_files *files,
+                 struct complaints *c)
 {
     autofree char *full = str_printf("%s.data", field);
     const struct tree *list = shape_want(secret, "data", TREE_LIST, full, c);
@@ -115,7 +144,7 @@ static void data(const struct tree *secret, const char *field, struct complaints
         autofree char *each = str_printf("%s[%zu]", full, i++);
         const char *key = tree_get_text(t, "key");
 
-        datum(t, each, c);
+        datum(t, each, files, c);
         if (key && pairs_get(&keys, key))
             complain(c, tree_get(t, "key"), "%s.key: is used twice; give each its own", each);
         else if (key)
@@ -123,7 +152,8 @@ static void data(const struct tree *secret, const char *field, struct complaints
     }
 }
 
-static void secret_object(const struct tree *t, const char *field, struct complaints *c)
+static void secret_object(const struct tree *t, const char *field, const struct class_files *files,
+                          struct complaints *c)
 {
     autofree char *labels = str_printf("%s.labels", field);
     autofree char *annotations = str_printf("%s.annotations", field);
@@ -143,10 +173,11 @@ static void secret_object(const struct tree *t, const char *field, struct compla
     (void)needed(t, "type", field, c);
     shape_texts(shape_want(t, "labels", TREE_MAP, labels, c), labels, c);
     shape_texts(shape_want(t, "annotations", TREE_MAP, annotations, c), annotations, c);
-    data(t, field, c);
+    data(t, field, files, c);
 }
 
-static void secret_objects(const struct tree *spec, struct complaints *c)
+static void secret_objects(const struct tree *spec, const struct class_files *files,
+                           struct complaints *c)
 {
     const struct tree *list = shape_want(spec, "secretObjects", TREE_LIST, "spec.secretObjects", c);
     size_t i = 0;
@@ -154,7 +185,7 @@ static void secret_objects(const struct tree *spec, struct complaints *c)
     for (const struct tree *t = list ? list->child : NULL; t; t = t->next) {
         autofree char *field = str_printf("spec.secretObjects[%zu]", i++);
 
-        secret_object(t, field, c);
+        secret_object(t, field, files, c);
     }
 }
 
@@ -162,6 +193,7 @@ size_t class_validate(const struct tree *document, const char *source, class_say
 {
     struct complaints c = { .say = say, .arg = arg };
     const struct tree *spec = shape_get(document, "spec");
+    struct class_files files = { 0 };
 
     class_shape(document, &c);
     if (document->kind != TREE_MAP)
@@ -173,7 +205,8 @@ size_t class_validate(const struct tree *document, const char *source, class_say
         return c.count;
     fields(spec, spec_fields, COUNT_OF(spec_fields), "spec.", &c);
     provider(spec, &c);
-    parameters(spec, source, &c);
-    secret_objects(spec, &c);
+    parameters(spec, source, &files, &c);
+    secret_objects(spec, &files, &c);
+    pairs_done(&files.paths);
     return c.count;
 }

@@ -10,9 +10,9 @@
 /* What is known while one list is looked through. */
 struct list {
     const struct param_table *table;
-    const char *field;  /* "spec.parameters.objects" */
-    struct pairs paths; /* final paths, each with the index of its object */
-    size_t index;       /* of the item being looked at */
+    const char *field; /* "spec.parameters.objects" */
+    struct class_files *files;
+    size_t index; /* of the item being looked at */
     struct complaints *c;
 };
 
@@ -112,14 +112,14 @@ static void unknown(const struct list *l, const struct tree *t)
 /* Adds a final path to those seen; tells when it was there before. */
 static void only_once(struct list *l, const struct tree *t)
 {
-    const char *before = pairs_get(&l->paths, t->text);
+    const char *before = pairs_get(&l->files->paths, t->text);
     autofree char *index = str_printf("%zu", l->index);
 
     if (before)
         complain(l->c, t, "%s[%zu].%s: is the file of [%s] already; give each its own", l->field,
                  l->index, t->key, before);
     else
-        pairs_set(&l->paths, t->text, index);
+        pairs_set(&l->files->paths, t->text, index);
 }
 
 static void path(struct list *l, const struct tree *item)
@@ -130,17 +130,28 @@ static void path(struct list *l, const struct tree *item)
 
     if (!*text_of(t))
         t = table->path ? member(l, item, table->path) : NULL;
-    if (!t || !*text_of(t))
+    if (!t || !*text_of(t)) {
+        l->files->complete = false;
         return;
-    if (fileset_check_path(t->text, t->text_len, &err) < 0)
+    }
+    if (fileset_check_path(t->text, t->text_len, &err) < 0) {
+        l->files->complete = false;
         complain(l->c, t, "%s[%zu].%s: %s", l->field, l->index, t->key, err.msg);
-    else
+    } else {
         only_once(l, t);
+    }
+}
+
+/* A text that stands for several files: Azure's versions of one object. */
+static bool is_many(const struct list *l, const struct tree *t)
+{
+    return strlen(text_of(member(l, t, "objectVersionHistory"))) > 0;
 }
 
 static void item(struct list *l, const struct tree *t)
 {
     if (t->kind != TREE_MAP) {
+        l->files->complete = false;
         complain(l->c, t, "%s[%zu]: must be a map such as \"- %s: ...\", not %s", l->field,
                  l->index, l->table->objects[0].name, tree_kind_name(t->kind));
         return;
@@ -158,6 +169,8 @@ static void item(struct list *l, const struct tree *t)
             complain(l->c, t, "%s[%zu].%s: is missing; the provider needs it", l->field, l->index,
                      l->table->objects[i].name);
     path(l, t);
+    if (is_many(l, t))
+        l->files->complete = false;
 }
 
 /* An item that is YAML in a text of its own. */
@@ -169,10 +182,12 @@ static void text_item(struct list *l, const struct tree *t, const char *source)
     autofree char *field = str_printf("%s[%zu]", l->field, l->index);
 
     l->c->place = &inside;
-    if (yaml_parse(t->text, t->text_len, &parsed, &err) < 0)
+    if (yaml_parse(t->text, t->text_len, &parsed, &err) < 0) {
         complain_of(l->c, field, &err);
-    else if (parsed)
+        l->files->complete = false;
+    } else if (parsed) {
         item(l, parsed);
+    }
     l->c->place = inside.outer;
 }
 
@@ -182,6 +197,7 @@ static void items(struct list *l, const struct tree *all, const char *source, bo
         complain(l->c, all, "%s: names no object; nothing would be mounted", l->field);
     if (tree_count(all) > FILESET_FILES_MAX) {
         complain(l->c, all, "%s: has more than %d objects", l->field, FILESET_FILES_MAX);
+        l->files->complete = false;
         return;
     }
     for (const struct tree *t = all->child; t; t = t->next) {
@@ -211,28 +227,28 @@ static const struct tree *list_of(const struct tree *parsed, const struct param_
     return NULL;
 }
 
-void objects_validate(const struct tree *parameter, const struct param_row *row,
-                      const struct param_table *table, const char *source, struct complaints *c)
+void objects_validate(const struct objects_in *in, struct class_files *files, struct complaints *c)
 {
-    const struct place inside = { .outer = c->place, .node = parameter, .source = source };
-    autofree char *field = str_printf("spec.parameters.%s", row->name);
-    struct list l = { .table = table, .field = field, .c = c };
+    const struct tree *parameter = in->parameter;
+    const struct place inside = { .outer = c->place, .node = parameter, .source = in->source };
+    autofree char *field = str_printf("spec.parameters.%s", in->row->name);
+    struct list l = { .table = in->table, .field = field, .files = files, .c = c };
     struct tree *parsed autotree = NULL;
     struct error err = { 0 };
     const struct tree *all;
 
-    if (parameter->text_len > row->bytes_max) {
-        complain(c, parameter, "%s: is longer than %zu bytes", field, row->bytes_max);
+    if (parameter->text_len > in->row->bytes_max) {
+        complain(c, parameter, "%s: is longer than %zu bytes", field, in->row->bytes_max);
         return;
     }
     c->place = &inside;
     if (yaml_parse(parameter->text, parameter->text_len, &parsed, &err) < 0) {
         complain_of(c, field, &err);
     } else if (parsed) {
-        all = list_of(parsed, row, &l);
+        all = list_of(parsed, in->row, &l);
+        files->complete = all != NULL;
         if (all)
-            items(&l, all, parameter->text, row->kind == PARAM_OBJECTS_ARRAY);
+            items(&l, all, parameter->text, in->row->kind == PARAM_OBJECTS_ARRAY);
     }
-    pairs_done(&l.paths);
     c->place = inside.outer;
 }

@@ -2,7 +2,6 @@
 #include "lib/model/params_validate.h"
 
 #include "lib/model/nearest.h"
-#include "lib/model/objects_validate.h"
 
 #define FIELD "spec.parameters."
 
@@ -105,7 +104,7 @@ static void missing(const struct param_table *table, const struct tree *paramete
 }
 
 void params_validate(const struct tree *parameters, const struct param_table *table,
-                     const char *source, struct complaints *c)
+                     const char *source, struct class_files *files, struct complaints *c)
 {
     for (const struct tree *t = parameters->child; t; t = t->next) {
         const struct param_row *row = params_row(table, t->key);
@@ -115,7 +114,7 @@ void params_validate(const struct tree *parameters, const struct param_table *ta
         else if (t->kind != TREE_TEXT)
             continue;
         else if (row->kind == PARAM_OBJECTS || row->kind == PARAM_OBJECTS_ARRAY)
-            objects_validate(t, row, table, source, c);
+            objects_validate(&(struct objects_in){ t, row, table, source }, files, c);
         else
             check_value(row, t, c);
     }

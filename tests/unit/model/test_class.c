@@ -265,6 +265,27 @@ static const struct {
       "11:28: spec.secretObjects[0].data[1].key: is used twice; give each its own\n"
       "12:7: spec.secretObjects[0].data[2].objectName: is missing\n"
       "12:13: spec.secretObjects[0].data[2].key: must be letters, digits, '-', '_' and '.'\n" },
+    { "a Secret's value must be a file that the class mounts",
+      VAULT "    objects: |\n"
+            "      - {objectName: db/user, secretPath: p}\n"
+            "  secretObjects:\n"
+            "  - secretName: s\n"
+            "    type: Opaque\n"
+            "    data:\n"
+            "    - {objectName: db/user, key: a}\n"
+            "    - {objectName: db/usr, key: b}\n"
+            "    - {objectName: password, key: c}\n",
+      "15:20: spec.secretObjects[0].data[1].objectName: no object of the class becomes this file; "
+      "did you mean db/user?\n"
+      "16:20: spec.secretObjects[0].data[2].objectName: no object of the class becomes this file; "
+      "name the path of one\n" },
+    { "where the files are not all known, none is missed",
+      HEAD META "spec:\n"
+                "  provider: file\n"
+                "  parameters: {rotationPollInterval: 2m}\n"
+                "  secretObjects:\n"
+                "  - {secretName: s, type: Opaque, data: [{objectName: any, key: a}]}\n",
+      "" },
     { "YAML in YAML in YAML has its place in the file",
       HEAD META "spec:\n"
                 "  provider: azure\n"

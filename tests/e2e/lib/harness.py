@@ -123,7 +123,15 @@ class Programs:
     def __exit__(self, *_):
         for name in reversed(list(self.running)):
             self.stop(name)
+        for place in self.mounts():
+            subprocess.run(["umount", "--lazy", place], check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def mounts(self):
+        """What is still mounted below the folder: a failed test leaves its volumes."""
+        lines = pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+        places = [line.split()[4] for line in lines]
+        return [place for place in places if place.startswith(f"{self.folder}/")]
 
     def log(self, name):
         return self.folder / f"{name}.log"

@@ -105,7 +105,7 @@ static int place_link(int dir_fd, const char *name, const char *want, struct err
         return -1;
     if (renameat(dir_fd, LINK_TMP, dir_fd, name) < 0)
         return error_sys(err, errno, "link %s", name);
-    return FAULT("links.after_place", err);
+    return FAULT("links.after_replace", err);
 }
 
 struct stale {

@@ -83,12 +83,15 @@ int operation_attributes(struct operation *op, struct error *err)
 int operation_record_begin(struct operation *op, struct error *err)
 {
     struct record *r = &op->volume->record;
+    int result;
 
     if (r->phase == RECORD_PUBLISHED) /* a repair: recovery must not undo a live pod's volume */
         return 0;
-    if (FAULT("publish.before_record", err) < 0 || state_save(&op->app->state, r, err) < 0)
+    if (FAULT("publish.before_record", err) < 0 || volume_begin_write(op->volume, err) < 0)
         return -1;
-    return FAULT("publish.after_record", err);
+    result = state_save(&op->app->state, r, err);
+    volume_end_write(op->volume);
+    return result < 0 ? -1 : FAULT("publish.after_record", err);
 }
 
 /* --- mounting ----------------------------------------------------------------------------------

@@ -35,7 +35,8 @@ must_check int operation_class(struct operation *op, struct error *err);
 /* Parameters overlaid by the volume's attributes; is the provider there at all? */
 must_check int operation_attributes(struct operation *op, struct error *err);
 
-/* Record `publishing`: from here on a crash is undone by recovery. */
+/* Record `publishing`: from here on a crash is undone by recovery. Within WRITING, as everything that
+ * leaves a trace: an unpublish comes before it or sees it. */
 must_check int operation_record_begin(struct operation *op, struct error *err);
 
 /* Opens the target; for a publish makes it, takes budget and mounts, unless it is our tmpfs already

@@ -272,7 +272,7 @@ static int read_reply(struct exchange *x, const struct rpc_request *request, Pro
                          request->method);
     if (wire_unpack(method->output, bytes.bytes, bytes.len, ret, err) < 0) {
         (void)error_within(err, "%s: the peer's answer", request->method);
-        if (err)
+        if (err && err->code == CODE_INVALID_ARGUMENT)
             err->code = CODE_INTERNAL;
         return -1;
     }

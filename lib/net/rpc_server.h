@@ -36,7 +36,7 @@ int64_t rpc_call_left_ms(struct rpc_call *call);
 struct rpc_server_config {
     const char *path; /* socket; a live one is never stolen, a stale one replaced */
     mode_t mode;      /* of the socket; 0: 0600 */
-    ProtobufCService *const *services;
+    ProtobufCService *const *services; /* kept: array and services outlive the server */
     size_t service_count;
     const uid_t *uids; /* may connect besides uid 0 and the own uid */
     size_t uid_count;

@@ -133,8 +133,11 @@ static int check_message(struct check *c, const ProtobufCMessageDescriptor *type
                          struct error *err)
 {
     while (s.at < s.end) {
-        if (++c->fields > WIRE_FIELDS_MAX)
-            return wrong(type, NULL, "more than 20000 fields", err);
+        if (++c->fields > WIRE_FIELDS_MAX) {
+            error_set(err, CODE_RESOURCE_EXHAUSTED, "%s: more than %d fields", type->name,
+                      WIRE_FIELDS_MAX);
+            return -1;
+        }
         if (check_field(c, type, &s, err) < 0)
             return -1;
     }

@@ -2,6 +2,8 @@
 #include "providers/vault/token_cache.h"
 
 #include <pthread.h>
+/* The default has a fall-through that clang warns of. */
+#define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
 
 #include "lib/base/clock.h"

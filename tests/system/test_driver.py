@@ -1,0 +1,409 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The shipped programs, as kubelet, a pod and an operator meet them."""
+import concurrent.futures
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+# pylint: disable=wrong-import-position
+from world import World, harness  # noqa: E402
+from node import Pod, mounts_left  # noqa: E402
+
+test, expect, expect_equal = harness.test, harness.expect, harness.expect_equal
+ODD = pathlib.Path(__file__).resolve().parents[1] / "fakes/odd_provider.py"
+BEHAVIOURS = ["fine", "none", "write", "hang", "echo", "denied", "error-code", "dotdot", "absolute",
+              "newline", "long", "twice", "nested", "many", "large", "empty-path", "garbage", "nul"]
+
+
+def make_world(programs):
+    world = World(programs, ["--generation-grace=50ms"])
+    world.start_provider()
+    world.odd_calls = programs.folder / "odd-calls"
+    socket = world.node.providers / "odd.sock"
+    programs.start("odd", [ODD, socket, world.odd_calls], socket.exists)
+    for behave in BEHAVIOURS:
+        world.node.write_class(behave, "odd", {"behave": behave})
+    expect(world.start_driver(), "the driver does not start")
+    return world
+
+
+def nothing_left(world):
+    expect_equal([m for m in mounts_left() if str(world.node.target_root) in m], [], "mounts left")
+    expect_equal(len(world.records()), 0, "records left")
+
+
+def wants(answer, code, *words):
+    expect_equal(answer.code, code, answer.text)
+    expect("\n" not in answer.text, "an error of more than one line")
+    for word in words:
+        expect(word in answer.text, f"{word!r} is not in {answer.text!r}")
+
+
+@test
+def a_volume_is_published_rotated_and_unpublished(world):
+    pod = Pod(world.node, "life").must_publish("app")
+    expect_equal(pod.files(), {"user": "joe", "password": "old"}, "files")
+    world.write({"user": "joe", "password": "new"})
+    world.node.must_refresh(pod, changed=True)
+    expect_equal(pod.read("password"), "new", "the rotated file")
+    world.node.must_refresh(pod, changed=False)
+    pod.unpublish()
+    pod.unpublish()
+    nothing_left(world)
+
+
+@test
+def a_republish_answers_ok_and_never_touches_the_mount(world):
+    pod = Pod(world.node, "again").must_publish("app")
+    before = os.stat(pod.target).st_dev, pod.generation()
+    os.rename(world.document, str(world.document) + ".away")
+    for _ in range(5):
+        pod.must_publish("app")
+    os.rename(str(world.document) + ".away", world.document)
+    expect_equal((os.stat(pod.target).st_dev, pod.generation()), before, "mount and generation")
+    pod.unpublish()
+
+
+@test
+def a_first_publish_into_a_young_unmounted_folder_mounts(world):
+    """Upstream's fact 3: the mtime window was tested before the mount."""
+    pod = Pod(world.node, "young")
+    pod.target.mkdir(parents=True)
+    pod.must_publish("app")
+    expect(pod.is_mounted() and pod.files(), "an empty folder was published")
+    pod.unpublish()
+
+
+@test
+def the_tmpfs_has_limits_and_no_suid_dev_exec(world):
+    """Upstream's fact 9: tmpfs without options."""
+    pod = Pod(world.node, "options").must_publish("app")
+    line = [m for m in mounts_left() if str(pod.target) in m][0]
+    for option in ("nosuid", "nodev", "noexec", "size=", "nr_inodes=", "mode=755"):
+        expect(option in line, f"{option} is not in {line}")
+    expect(f"locket:{pod.volume_id}" in line, "no mark of ours in mountinfo")
+    pod.unpublish()
+
+
+@test
+def the_same_id_at_another_target_already_exists(world):
+    pod = Pod(world.node, "first").must_publish("app")
+    other = Pod(world.node, "second")
+    other.volume_id = pod.volume_id
+    wants(other.publish("app"), "ALREADY_EXISTS", "target_path")
+    other = Pod(world.node, "third")
+    other.target = pod.target
+    other.uid = pod.uid
+    wants(other.publish("app"), "ALREADY_EXISTS", pod.volume_id)
+    pod.unpublish()
+    nothing_left(world)
+
+
+@test
+def a_missing_class_is_named_as_users_grep_for_it(world):
+    pod = Pod(world.node, "negative", namespace="negative-ns")
+    answer = pod.publish("nothere")
+    wants(answer, "NOT_FOUND", "failed to get secretproviderclass negative-ns/nothere", "not found")
+    nothing_left(world)
+
+
+@test
+def bad_target_paths_are_refused_before_any_side_effect(world):
+    root = world.node.target_root
+    (root / "link").symlink_to("/etc")
+    (root / "pods").mkdir(exist_ok=True)
+    rows = [
+        ("relative", "pods/x", "INVALID_ARGUMENT", "absolute"),
+        ("with dots", f"{root}/pods/../../evil", "INVALID_ARGUMENT", "clean"),
+        ("elsewhere", "/etc/evil", "INVALID_ARGUMENT", "target-root"),
+        ("the root itself", str(root), "INVALID_ARGUMENT", "target-root"),
+        ("through a link", f"{root}/link/mount", "INVALID_ARGUMENT", "link"),
+        ("newline", f"{root}/a\nb", "INVALID_ARGUMENT", "control"),
+        ("another pod", f"{root}/pods/other/volumes/kubernetes.io~csi/v/mount",
+         "INVALID_ARGUMENT", "another pod"),
+    ]
+    for says, target, code, word in rows:
+        pod = Pod(world.node, "bad")
+        m = world.node.messages
+        request = m.NodePublishVolumeRequest(
+            volume_id=pod.volume_id, target_path=target, readonly=True,
+            volume_context=pod.context("app", None, None))
+        request.volume_capability.mount.SetInParent()
+        answer = world.node.call("NodePublishVolume", request, m.NodePublishVolumeResponse)
+        expect(answer.code == code and word in answer.text, f"{says}: {answer}")
+    (root / "link").unlink()
+    expect(not pathlib.Path("/etc/evil").exists() and not pathlib.Path("/etc/mount").exists(),
+           "a side effect")
+    nothing_left(world)
+
+
+@test
+def what_a_provider_answers_wrong_is_refused_and_undone(world):
+    rows = [
+        ("dotdot", "INVALID_ARGUMENT", "'..'"), ("absolute", "INVALID_ARGUMENT", "relative"),
+        ("newline", "INVALID_ARGUMENT", "control"), ("long", "INVALID_ARGUMENT", "255"),
+        ("twice", "INVALID_ARGUMENT", "two objects"), ("nested", "INVALID_ARGUMENT", "folder"),
+        ("many", "RESOURCE_EXHAUSTED", "20000 fields"), ("large", "RESOURCE_EXHAUSTED", ""),
+        ("empty-path", "INVALID_ARGUMENT", "empty"), ("garbage", "INTERNAL", ""),
+        ("nul", "INTERNAL", "NUL"), ("denied", "PERMISSION_DENIED", "no"),
+        ("error-code", "UNKNOWN", "mount request failed with provider error code TooBad"),
+    ]
+    for behave, code, word in rows:
+        wants(Pod(world.node, behave).publish(behave), code, word)
+        nothing_left(world)
+
+
+@test
+def zero_files_and_zero_versions_are_a_fine_answer(world):
+    """Upstream: missing object versions."""
+    pod = Pod(world.node, "none").must_publish("none")
+    expect_equal(pod.files(), {}, "files")
+    pod.must_publish("none")
+    pod.unpublish()
+    nothing_left(world)
+
+
+@test
+def a_writing_providers_files_are_published(world):
+    pod = Pod(world.node, "writing").must_publish("write")
+    expect_equal(pod.read("written"), "by the provider", "its file")
+    expect_equal(world.list()[0]["mode"], "writing", "mode")
+    pod.must_publish("write")
+    pod.unpublish()
+    nothing_left(world)
+
+
+@test
+def an_echoed_request_is_redacted(world):
+    token = "eyJhbGciOiJub25lIn0." + "c" * 40 + ".sig"
+    secret = 'p"a\\ss\nword-of-the-pod'
+    answer = Pod(world.node, "echo").publish(
+        "echo", tokens={"vault": token}, secrets={"password": secret})
+    wants(answer, "INTERNAL", "failed to mount secrets store objects for pod default/echo")
+    for piece in (token, token[:20], "c" * 16, "word-of-the-pod", json.dumps(secret)[1:-1]):
+        expect(piece not in answer.text, f"{piece!r} is in {answer.text!r}")
+    expect(len(answer.text) <= 512, "a text of more than 512 bytes")
+
+
+@test
+def tokens_of_another_pod_are_refused(world):
+    def token(**claims):
+        import base64  # pylint: disable=import-outside-toplevel
+
+        part = base64.urlsafe_b64encode(json.dumps({"kubernetes.io": claims}).encode()).rstrip(b"=")
+        return f"eyJhbGciOiJub25lIn0.{part.decode()}.sig"
+
+    pod = Pod(world.node, "mine")
+    good = {"namespace": "default", "pod": {"uid": pod.uid}, "serviceaccount": {"name": "default"}}
+    rows = [
+        ({**good, "namespace": "theirs"}, "namespace"),
+        ({**good, "pod": {"uid": "theirs"}}, "another pod"),
+        ({**good, "serviceaccount": {"name": "theirs"}}, "service account"),
+    ]
+    for claims, word in rows:
+        wants(pod.publish("app", tokens={"v": token(**claims)}), "PERMISSION_DENIED", word)
+        nothing_left(world)
+    pod.must_publish("app", tokens={"v": token(**good)})
+    pod.must_publish("app", tokens={"v": token(**rows[0][0])})
+    expect("locket_token_mismatch_total 4" in world.node.ctl("metrics"), "mismatches are counted")
+    pod.unpublish()
+
+
+@test
+def a_pod_cannot_override_its_class(world):
+    world.write_class("strict", ["user"], vaultAddress="https://good")
+    answer = Pod(world.node, "o").publish("strict", attributes={"vaultAddress": "https://evil"})
+    wants(answer, "INVALID_ARGUMENT", "vaultAddress", "strict", "--attribute-override")
+    nothing_left(world)
+
+
+@test
+def an_unpublish_waits_for_nobody(world):
+    """64 publishes hang in a provider that never answers."""
+    other = Pod(world.node, "other").must_publish("app")
+    pods = [Pod(world.node, f"hang{i}") for i in range(64)]
+    with concurrent.futures.ThreadPoolExecutor(64) as pool:
+        calls = [pool.submit(pod.publish, "hang") for pod in pods]
+        harness.wait_until(lambda: world.odd_calls.read_text().count("m") >= 64, 20, "64 fetches")
+        wants(Pod(world.node, "more").publish("hang"), "UNAVAILABLE", "64 fetches", "odd")
+        started = time.monotonic()
+        Pod(world.node, "quick").must_publish("app").unpublish()
+        publish_s = time.monotonic() - started
+        started = time.monotonic()
+        pods[0].unpublish()
+        other.unpublish()
+        unpublish_s = time.monotonic() - started
+        wants(pods[1].publish("hang"), "ABORTED", "in progress")
+        for pod in pods[1:]:
+            pod.unpublish()
+        for call in calls:
+            expect(call.result().code in ("CANCELLED", "ABORTED"), str(call.result()))
+    expect(publish_s < 1, f"another provider's publish took {publish_s:.3f} s")
+    expect(unpublish_s < 0.5, f"two unpublishes took {unpublish_s:.3f} s")
+    harness.wait_until(lambda: not world.list(), 5, "an empty table")
+    nothing_left(world)
+
+
+@test
+def unchanged_polls_write_nothing(world):
+    pod = Pod(world.node, "still").must_publish("fine")
+    world.node.must_refresh(pod, changed=False)
+    watch = subprocess.Popen(  # pylint: disable=consider-using-with
+        ["strace", "-f", "-qq", "-e", "trace=mkdirat,renameat,symlinkat,unlinkat,fchmod,fchown,mount",
+         "-p", str(world.driver().pid), "-o", str(world.programs.folder / "trace")])
+    time.sleep(0.3)
+    before = pod.generation(), os.stat(pod.target).st_mtime_ns, world.odd_calls.read_text().count("m")
+    for _ in range(200):
+        world.node.must_refresh(pod, changed=False)
+    watch.terminate()
+    watch.wait()
+    calls = [line for line in (world.programs.folder / "trace").read_text().splitlines()
+             if "(" in line and "exited" not in line]
+    expect_equal(calls, [], "system calls that write")
+    expect_equal((pod.generation(), os.stat(pod.target).st_mtime_ns), before[:2], "the volume")
+    expect_equal(world.odd_calls.read_text().count("m") - before[2], 200, "polls")
+    pod.unpublish()
+
+
+@test
+def a_foreign_live_tmpfs_is_adopted_and_never_unmounted(world):
+    pod = Pod(world.node, "old-driver")
+    pod.target.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", pod.target], check=True)
+    (pod.target / "..2026_01_01").mkdir()
+    (pod.target / "..2026_01_01" / "user").write_text("from the old driver")
+    (pod.target / "..data").symlink_to("..2026_01_01")
+    (pod.target / "user").symlink_to("..data/user")
+    device = os.stat(pod.target).st_dev
+    wants(pod.publish("nothere"), "NOT_FOUND")
+    expect_equal(pod.read("user"), "from the old driver", "files after a failed publish")
+    pod.must_publish("app")
+    expect_equal(world.list()[0]["mode"], "adopted", "mode")
+    world.node.must_refresh(pod, changed=True)
+    expect_equal(pod.read("user"), "joe", "files after a refresh")
+    expect_equal(os.stat(pod.target).st_dev, device, "the mount")
+    pod.unpublish()
+    nothing_left(world)
+
+
+@test
+def group_and_modes_are_the_pods_and_the_providers(world):
+    world.node.write_class("modes", "file", {"objects": [
+        {"objectName": "user", "filePermission": "0400"}, {"objectName": "password"}]})
+    pod = Pod(world.node, "modes")
+    m = world.node.messages
+    request = m.NodePublishVolumeRequest(
+        volume_id=pod.volume_id, target_path=str(pod.target), readonly=True,
+        volume_context=pod.context("modes", None, None))
+    request.volume_capability.mount.volume_mount_group = "4711"
+    answer = world.node.call("NodePublishVolume", request, m.NodePublishVolumeResponse)
+    if os.environ.get("LOCKET_PLAIN_USER"):
+        raise harness.Skip("one id is mapped in a plain user's namespace")
+    expect_equal(answer.code, "OK", answer.text)
+    have = {name: (oct(os.stat(pod.target / name).st_mode & 0o7777), os.stat(pod.target / name).st_gid)
+            for name in ("user", "password")}
+    expect_equal(have, {"user": ("0o400", 4711), "password": ("0o644", 4711)}, "modes and groups")
+    pod.unpublish()
+
+
+@test
+def a_publish_over_the_budget_names_need_used_and_budget(world):
+    world.programs.stop("driver")
+    world.node.flags.append("--tmpfs-budget=3Mi")
+    expect(world.start_driver(), "start")
+    first = Pod(world.node, "one").must_publish("app")
+    wants(Pod(world.node, "two").publish("app"), "RESOURCE_EXHAUSTED", "needs", "used", "--tmpfs-budget")
+    world.write({"user": "joe", "password": "y" * 2_500_000})
+    world.node.must_refresh(first, changed=True)
+    first.unpublish()
+    world.node.flags.pop()
+    world.programs.stop("driver")
+    expect(world.start_driver(), "start")
+    world.write({"user": "joe", "password": "old"})
+    nothing_left(world)
+
+
+@test
+def volumes_outlive_the_driver(world):
+    pod = Pod(world.node, "outlive").must_publish("app")
+    world.programs.stop("driver", 9)
+    expect_equal(pod.read("password"), "old", "files without a driver")
+    expect(world.start_driver(), "start")
+    expect_equal(world.list()[0]["volume_id"], pod.volume_id, "the recovered volume")
+    world.write({"user": "joe", "password": "later"})
+    world.node.must_refresh(pod, changed=True)
+    pod.unpublish()
+    nothing_left(world)
+
+
+@test
+def an_unpublish_meets_a_publish_a_thousand_times(world):
+    """Whatever the order, no mount is left behind an answered unpublish."""
+    m = world.node.messages
+
+    def unpublish(pod):
+        request = m.NodeUnpublishVolumeRequest(
+            volume_id=pod.volume_id, target_path=str(pod.target))
+        return world.node.call("NodeUnpublishVolume", request, m.NodeUnpublishVolumeResponse).code
+
+    codes = set()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for i in range(1000):
+            pod = Pod(world.node, "race")
+            call = pool.submit(pod.publish, "app")
+            time.sleep((i % 10) * 0.0003)
+            first = unpublish(pod)
+            published = call.result().code
+            codes.add((published, first))
+            # A publish that was answered with an error, or cut short, must have left nothing; one that
+            # came last is unpublished again, as kubelet would.
+            if published == "OK":
+                expect_equal(unpublish(pod), "OK", "the second unpublish")
+            expect(not pod.target.exists(), f"left behind: publish {published}, unpublish {first}")
+    expect(len(codes) > 1, f"publish and unpublish never met: {codes}")
+    nothing_left(world)
+
+
+@test
+def no_secret_is_in_any_log_record_or_answer(world):
+    canary = "canary-7f3a9c41e5"
+    world.write({"user": canary, "password": canary * 100})
+    pod = Pod(world.node, "canary").must_publish("app", secrets={"k": canary + "-ref"})
+    pod.publish("echo", secrets={"k": canary + "-ref"})
+    texts = [world.node.ctl("list", "-o", "json"), world.node.ctl("metrics"),
+             world.node.ctl("status", "-o", "json")]
+    texts += [path.read_text(errors="replace") for path in world.node.state.glob("*.vol")]
+    texts += [log.read_text(errors="replace") for log in world.programs.folder.glob("*.log")]
+    expect(not any(canary in text for text in texts), "a secret was told")
+    for name in ("driver", "provider"):
+        expect_equal(memory_hits(world.programs.running[name].pid, canary), 0, f"memory of {name}")
+    pod.unpublish()
+    world.write({"user": "joe", "password": "old"})
+
+
+def memory_hits(pid, text):
+    """How often a text stands in a process's memory: the process and its children."""
+    hits = 0
+    pids = [pid] + [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    time.sleep(1)
+    for each in pids:
+        with open(f"/proc/{each}/maps", encoding="utf-8") as maps, open(f"/proc/{each}/mem", "rb", 0) as mem:
+            for line in maps:
+                span, mode = line.split()[:2]
+                if "w" not in mode or "[v" in line:
+                    continue
+                low, high = (int(n, 16) for n in span.split("-"))
+                mem.seek(low)
+                try:
+                    hits += mem.read(high - low).count(text.encode())
+                except OSError:
+                    pass
+    return hits
+
+
+harness.run_tests(make_world)

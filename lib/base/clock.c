@@ -54,6 +54,30 @@ static const struct {
     { "ns", 1e-6 }, { "us", 1e-3 }, { "ms", 1 }, { "s", 1e3 }, { "m", 60e3 }, { "h", 3600e3 },
 };
 
+/* A number as Go's durations have it: digits with at most one point among them. Its end; NULL:
+ * there is none. (strtod would take 0x10, 1e3 and inf, too.) */
+static const char *number_end(const char *text)
+{
+    size_t whole = strspn(text, "0123456789");
+    size_t part = text[whole] == '.' ? strspn(text + whole + 1, "0123456789") : 0;
+
+    if (!whole && !part)
+        return NULL;
+    return text + whole + (text[whole] == '.' ? 1 + part : 0);
+}
+
+static double number_value(const char *text, const char *end)
+{
+    double value = 0;
+    double weight = 1;
+
+    for (; text < end && *text != '.'; text++)
+        value = value * 10 + (*text - '0');
+    for (text++; text < end; text++)
+        value += (*text - '0') * (weight /= 10);
+    return value;
+}
+
 /* Finds the longest unit that text begins with ("ms" before "m"). */
 static size_t unit_at(const char *text, double *ret_ms)
 {
@@ -79,17 +103,17 @@ int duration_parse(const char *text, int64_t *ret_ms, struct error *err)
     }
     do {
         double unit_ms = 0;
-        char *end = NULL;
-        double value = isdigit((unsigned char)*at) || *at == '.' ? strtod(at, &end) : -1;
-        size_t len = value >= 0 && end ? unit_at(end, &unit_ms) : 0;
+        const char *end = number_end(at);
+        size_t len = end ? unit_at(end, &unit_ms) : 0;
 
-        total += value * unit_ms;
+        if (len)
+            total += number_value(at, end) * unit_ms;
         if (!len || total > most_ms)
             return error_set(err, CODE_INVALID_ARGUMENT,
                              "\"%.64s\" is not a duration: write it like 90s, 2m30s or 1h", text);
         at = end + len;
     } while (*at);
-    *ret_ms = (int64_t)total;
+    *ret_ms = (int64_t)(total + 1e-6); /* 1.001s is 1000.9999... in binary; a nanosecond helps */
     return 0;
 }
 
@@ -110,47 +134,105 @@ void duration_format(int64_t ms, char text[CLOCK_STAMP_MAX])
 
 void stamp_format(int64_t unix_ms, char text[CLOCK_STAMP_MAX])
 {
-    time_t s = (time_t)(unix_ms / MS_PER_S);
+    int ms = (int)(unix_ms % MS_PER_S);
+    time_t s = (time_t)(unix_ms / MS_PER_S) - (ms < 0); /* before 1970, too, it counts upwards */
     struct tm utc;
-    char head[24];
+    char head[32];
 
     (void)gmtime_r(&s, &utc);
     (void)strftime(head, sizeof(head), "%Y-%m-%dT%H:%M:%S", &utc);
-    (void)snprintf(text, CLOCK_STAMP_MAX, "%s.%03dZ", head, (int)(unix_ms % MS_PER_S));
+    (void)snprintf(text, CLOCK_STAMP_MAX, "%s.%03dZ", head, ms < 0 ? ms + MS_PER_S : ms);
+}
+
+/* Exactly `count` digits at *at as a number, which *at then follows; -1: they are not there. */
+static int digits_take(const char **at, size_t count)
+{
+    int value = 0;
+
+    for (size_t i = 0; i < count; i++, (*at)++) {
+        if (!isdigit((unsigned char)**at))
+            return -1;
+        value = value * 10 + (**at - '0');
+    }
+    return value;
+}
+
+/* Fields such as "2006-01-02T15:04:05": two-digit numbers (the first has four) between separators.
+ * Stops at the end of `separators`. */
+static bool fields_take(const char **at, const char *separators, size_t first, int *fields)
+{
+    for (size_t i = 0;; i++) {
+        fields[i] = digits_take(at, i ? 2 : first);
+        if (fields[i] < 0)
+            return false;
+        if (!separators[i])
+            return true;
+        if (**at != separators[i])
+            return false;
+        (*at)++;
+    }
+}
+
+/* Milliseconds of an optional fraction; digits behind the third count for nothing. */
+static bool fraction_take(const char **at, int *ret_ms)
+{
+    int weight = 100;
+
+    *ret_ms = 0;
+    if (**at != '.')
+        return true;
+    (*at)++;
+    if (!isdigit((unsigned char)**at))
+        return false;
+    for (; isdigit((unsigned char)**at); (*at)++, weight /= 10)
+        *ret_ms += (**at - '0') * weight;
+    return true;
 }
 
 /* The offset behind a timestamp ("Z", "+01:00") in seconds. */
 static bool offset_parse(const char *text, int64_t *ret_s)
 {
-    int hours = 0;
-    int minutes = 0;
-    int used = 0;
+    const char *at = text + 1;
+    int fields[2];
 
     *ret_s = 0;
-    if (strcmp(text, "Z") == 0 || strcmp(text, "z") == 0)
+    if (strcmp(text, "Z") == 0)
         return true;
-    if ((*text != '+' && *text != '-') ||
-        sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2 || text[1 + used])
+    if ((*text != '+' && *text != '-') || !fields_take(&at, ":", 2, fields) || *at)
         return false;
-    *ret_s = (hours * 60 + minutes) * 60 * (*text == '-' ? -1 : 1);
-    return true;
+    *ret_s = (fields[0] * 60 + fields[1]) * 60 * (*text == '-' ? -1 : 1);
+    return fields[0] < 24 && fields[1] < 60;
+}
+
+/* Seconds since 1970 of a year, month, day, hour, minute and second; false: no such time. */
+static bool fields_to_unix(const int fields[6], int64_t *ret_s)
+{
+    struct tm utc = {
+        .tm_year = fields[0] - 1900,
+        .tm_mon = fields[1] - 1,
+        .tm_mday = fields[2],
+        .tm_hour = fields[3],
+        .tm_min = fields[4],
+        .tm_sec = fields[5],
+    };
+    struct tm same = utc;
+
+    *ret_s = timegm(&same); /* it turns February 30 into March 2 */
+    return same.tm_mon == utc.tm_mon && same.tm_mday == utc.tm_mday &&
+           same.tm_hour == utc.tm_hour && same.tm_min == utc.tm_min && same.tm_sec == utc.tm_sec;
 }
 
 int stamp_parse(const char *text, int64_t *ret_unix_ms, struct error *err)
 {
-    struct tm utc = { 0 };
-    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &utc);
-    double fraction = 0;
+    const char *at = text;
+    int fields[6];
+    int64_t unix_s = 0;
     int64_t offset_s = 0;
+    int ms = 0;
 
-    if (rest && *rest == '.') {
-        char *end = NULL;
-
-        fraction = strtod(rest, &end);
-        rest = end;
-    }
-    if (!rest || !offset_parse(rest, &offset_s))
+    if (!fields_take(&at, "--T::", 4, fields) || !fields_to_unix(fields, &unix_s) ||
+        !fraction_take(&at, &ms) || !offset_parse(at, &offset_s))
         return error_set(err, CODE_INVALID_ARGUMENT, "\"%.64s\" is not an RFC 3339 time", text);
-    *ret_unix_ms = ((int64_t)timegm(&utc) - offset_s) * MS_PER_S + (int64_t)(fraction * MS_PER_S);
+    *ret_unix_ms = (unix_s - offset_s) * MS_PER_S + ms;
     return 0;
 }

@@ -85,9 +85,7 @@ int base64_decode(enum base64_alphabet alphabet, const char *text, size_t len, s
     }
     if (bits)
         return error_set(err, CODE_INVALID_ARGUMENT, "not base64: the last bits are not zero");
-    if (!out.len)
-        return 0;
-    *ret = secret_take(&out);
+    *ret = out.len ? secret_take(&out) : (struct secret){ 0 };
     return 0;
 }
 
@@ -107,9 +105,7 @@ int hex_decode(const char *text, size_t len, struct secret *ret, struct error *e
             return error_set(err, CODE_INVALID_ARGUMENT, "not hex at byte %zu", i);
         out.bytes[out.len++] = (uint8_t)((high - digits) << 4 | (low - digits));
     }
-    if (!out.len)
-        return 0;
-    *ret = secret_take(&out);
+    *ret = out.len ? secret_take(&out) : (struct secret){ 0 };
     return 0;
 }
 
@@ -136,10 +132,9 @@ void url_encode(struct strbuf *out, const char *text, bool keep_slash)
     }
 }
 
-/* Bytes of the well-formed sequence that starts here; 0: there is none.
- * Source: Unicode 15, table 3-7. */
-static size_t utf8_sequence(const uint8_t *s, size_t left)
+size_t utf8_next(const void *bytes, size_t left)
 {
+    const uint8_t *s = bytes;
     size_t need = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
     uint8_t low = 0x80;
     uint8_t high = 0xbf;
@@ -169,7 +164,7 @@ bool utf8_is_valid(const void *bytes, size_t len)
     const uint8_t *s = bytes;
 
     while (len) {
-        size_t used = utf8_sequence(s, len);
+        size_t used = utf8_next(s, len);
 
         if (!used)
             return false;

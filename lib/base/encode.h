@@ -33,6 +33,10 @@ void url_encode(struct strbuf *out, const char *text, bool keep_slash);
 /* Is it well-formed UTF-8 (no surrogates, no overlong forms)? */
 bool utf8_is_valid(const void *bytes, size_t len);
 
+/* Bytes of the well-formed character at the start (1 to 4); 0: there is none. `left` is at least 1.
+ * Source: Unicode 15, table 3-7. */
+size_t utf8_next(const void *bytes, size_t left);
+
 /* CRC-32 (IEEE 802.3) of the bytes, continuing from `crc` (0 at first). */
 uint32_t crc32_update(uint32_t crc, const void *bytes, size_t len);
 

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "lib/base/encode.h"
+
 static const char *const names[] = {
     "OK",
     "CANCELLED",
@@ -24,12 +26,22 @@ static const char *const names[] = {
     "UNAUTHENTICATED",
 };
 
-/* Errors are one line wherever they are shown: control characters become spaces. */
+/* Errors are one line of UTF-8 wherever they are shown (gRPC and JSON refuse other bytes): control
+ * characters become spaces; what a peer sent broken, or the ceiling cut in two, question marks. */
 static void make_one_line(char *text)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+    size_t left = strlen(text);
+
+    while (left) {
+        size_t used = utf8_next(text, left);
+
+        if (!used)
+            *text = '?';
+        else if ((unsigned char)*text < 0x20 || *text == 0x7f)
             *text = ' ';
+        text += used ? used : 1;
+        left -= used ? used : 1;
+    }
 }
 
 int error_set(struct error *err, enum code code, const char *fmt, ...)

@@ -43,7 +43,8 @@ struct error {
 };
 
 /* Fills *err and returns -1, so that failing is one statement. Line breaks and other control
- * characters of the text become spaces. err may be NULL where nobody wants to know. */
+ * characters of the text become spaces, bytes that are no UTF-8 question marks. err may be NULL
+ * where nobody wants to know. */
 int error_set(struct error *err, enum code code, const char *fmt, ...) printf_like(3, 4);
 
 /* The same with the system's text for errnum appended and the code chosen by it:

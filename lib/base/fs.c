@@ -127,6 +127,10 @@ static int open_stepwise(int dir_fd, const char *path, int flags, mode_t mode)
         (void)close(fd);
         fd = next;
     }
+    if (strcmp(rest, "..") == 0) {
+        errno = EXDEV;
+        return -1;
+    }
     return openat(fd, rest, flags | O_NOFOLLOW | O_CLOEXEC, mode);
 }
 
@@ -172,7 +176,7 @@ int fs_mkdirs(const char *path, mode_t mode, struct error *err)
 {
     autofree char *copy = xstrdup(path);
 
-    for (char *slash = strchr(copy + 1, '/');; slash = strchr(slash + 1, '/')) {
+    for (char *slash = strchr(copy + (*copy == '/'), '/');; slash = strchr(slash + 1, '/')) {
         if (slash)
             *slash = '\0';
         if (mkdir(copy, mode) < 0 && errno != EEXIST)

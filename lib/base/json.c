@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/base/json.h"
 
+#include <assert.h>
 #include <cjson/cJSON.h>
 #include <ctype.h>
 #include <pthread.h>
@@ -28,6 +29,8 @@ struct scan {
     size_t room;
     const char *wrong; /* what is not JSON here */
 };
+
+static const char too_many[] = "more than 500000 values";
 
 static bool scan_value(struct scan *s);
 
@@ -127,6 +130,8 @@ static bool scan_digits(struct scan *s)
 
 static bool scan_number(struct scan *s)
 {
+    size_t from = s->at;
+
     (void)eat(s, '-');
     if (!eat(s, '0') && !scan_digits(s))
         return fail(s, "a value is expected");
@@ -139,6 +144,8 @@ static bool scan_number(struct scan *s)
         if (!scan_digits(s))
             return fail(s, "digits are expected in the exponent");
     }
+    if (s->at - from > JSON_NUMBER_MAX)
+        return fail(s, "a number of more than 63 characters");
     return true;
 }
 
@@ -211,6 +218,8 @@ static bool scan_value(struct scan *s)
     skip_space(s);
     if (s->at >= s->len)
         return fail(s, "the text ends too early");
+    if (s->count == JSON_VALUES_MAX)
+        return fail(s, too_many);
     if (s->count == s->room) {
         s->room = s->room ? s->room * 2 : 64;
         s->notes = xrealloc(s->notes, s->room * sizeof(*s->notes));
@@ -236,15 +245,29 @@ static int say_where(const struct scan *s, size_t at, const char *what, struct e
                      at - start + 1, what);
 }
 
+/* Bytes up to the first that is no UTF-8. */
+static size_t utf8_length(const struct scan *s)
+{
+    size_t at = 0;
+
+    for (size_t used = 1; used && at < s->len; at += used)
+        used = utf8_next(s->text + at, s->len - at);
+    return at;
+}
+
 static int scan_all(struct scan *s, struct error *err)
 {
     if (s->len > JSON_BYTES_MAX)
         return error_set(err, CODE_RESOURCE_EXHAUSTED, "JSON of more than %d bytes",
                          JSON_BYTES_MAX);
     if (!utf8_is_valid(s->text, s->len))
-        return error_set(err, CODE_INVALID_ARGUMENT, "not JSON: not UTF-8");
-    if (!scan_value(s))
-        return say_where(s, s->at, s->wrong, err);
+        return say_where(s, utf8_length(s), "a byte that is not UTF-8", err);
+    if (!scan_value(s)) {
+        (void)say_where(s, s->at, s->wrong, err);
+        if (err && s->wrong == too_many)
+            err->code = CODE_RESOURCE_EXHAUSTED;
+        return -1;
+    }
     skip_space(s);
     if (s->at != s->len)
         return say_where(s, s->at, "more text after the value", err);
@@ -282,8 +305,9 @@ struct walk {
     size_t line_at; /* offset up to which lines were counted: notes come in order */
     unsigned line;
     size_t line_start;
-    const char *duplicate; /* set when a key stands twice */
-    size_t duplicate_at;
+    bool has_twin; /* a key stands twice in one map */
+    unsigned twin_line;
+    unsigned twin_column;
 };
 
 static void locate(struct walk *w, size_t at, struct tree *t)
@@ -312,13 +336,15 @@ static enum tree_kind kind_of(const cJSON *item)
 
 static struct tree *walk_item(struct walk *w, const cJSON *item)
 {
-    const struct note *note = &w->scan->notes[w->next++];
+    const struct note *note = &w->scan->notes[w->next];
     enum tree_kind kind = kind_of(item);
     const char *text = NULL;
     size_t len = 0;
     struct tree *t;
-    const struct tree *twice;
+    const struct tree *twin;
 
+    assert(w->next < w->scan->count);
+    w->next++;
     if (kind == TREE_TEXT) {
         text = item->valuestring;
         len = strlen(text);
@@ -331,10 +357,11 @@ static struct tree *walk_item(struct walk *w, const cJSON *item)
     locate(w, note->at, t);
     for (const cJSON *c = item->child; c; c = c->next)
         tree_add(t, kind == TREE_MAP ? c->string : NULL, walk_item(w, c));
-    twice = kind == TREE_MAP ? tree_duplicate(t) : NULL;
-    if (twice) {
-        w->duplicate = "a key that stands twice in one map";
-        w->duplicate_at = note->at;
+    twin = kind == TREE_MAP ? tree_duplicate(t) : NULL;
+    if (twin) {
+        w->has_twin = true;
+        w->twin_line = twin->line;
+        w->twin_column = twin->column;
     }
     return t;
 }
@@ -360,8 +387,10 @@ int json_parse(const char *text, size_t len, struct tree **ret, struct error *er
         return error_set(err, CODE_INVALID_ARGUMENT, "not JSON");
     t = walk_item(&w, parsed);
     cJSON_Delete(parsed);
-    if (w.duplicate)
-        return say_where(&s, w.duplicate_at, w.duplicate, err);
+    if (w.has_twin)
+        return error_set(err, CODE_INVALID_ARGUMENT,
+                         "not JSON: line %u column %u: a key that stands twice in one map",
+                         w.twin_line, w.twin_column);
     *ret = take(t);
     return 0;
 }

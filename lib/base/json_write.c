@@ -72,6 +72,35 @@ static void write_list(struct strbuf *out, const struct tree *t)
     strbuf_add_char(out, ']');
 }
 
+static size_t digits_at(const char *text)
+{
+    return strspn(text, "0123456789");
+}
+
+/* Source: RFC 8259, section 6. */
+static bool is_json_number(const char *text)
+{
+    size_t whole;
+
+    text += *text == '-';
+    whole = digits_at(text);
+    if (!whole || (*text == '0' && whole > 1))
+        return false;
+    text += whole;
+    if (*text == '.') {
+        size_t part = digits_at(++text);
+
+        if (!part)
+            return false;
+        text += part;
+    }
+    if (*text == 'e' || *text == 'E') {
+        text += 1 + (text[1] == '-' || text[1] == '+');
+        return digits_at(text) && !text[digits_at(text)];
+    }
+    return !*text;
+}
+
 void json_write(struct strbuf *out, const struct tree *t)
 {
     switch (t->kind) {
@@ -85,7 +114,10 @@ void json_write(struct strbuf *out, const struct tree *t)
         json_add_text(out, t->text, t->text_len);
         break;
     case TREE_NUMBER:
-        strbuf_add(out, t->text, t->text_len);
+        if (is_json_number(t->text))
+            strbuf_add(out, t->text, t->text_len);
+        else
+            json_add_text(out, t->text, t->text_len);
         break;
     case TREE_BOOL:
         strbuf_add_text(out, t->truth ? "true" : "false");

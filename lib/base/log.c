@@ -6,9 +6,13 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "lib/base/encode.h"
 #include "lib/base/strbuf.h"
 
-enum { LINE_MAX_BYTES = 8 << 10 }; /* a longer line is cut: one event is one write */
+enum {
+    LINE_MAX_BYTES = 8 << 10, /* one event is one write */
+    TEXT_MAX_BYTES = 1 << 10, /* of one text, escapes included: an error has at most 512 */
+};
 
 /* Set once by main before threads start, read by all. */
 static enum log_level shown = LOG_INFO;
@@ -25,20 +29,29 @@ bool log_shows(enum log_level level)
     return level <= shown;
 }
 
+/* In quotes, as JSON has it: whatever a peer put into it, the line stays one line of UTF-8. */
 static void add_quoted(struct strbuf *line, const char *text)
 {
-    strbuf_add_char(line, '"');
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
+    size_t left = strlen(text);
+    size_t most = line->len + TEXT_MAX_BYTES;
 
-        if (c == '"' || c == '\\')
+    strbuf_add_char(line, '"');
+    while (left && line->len < most) {
+        unsigned char c = (unsigned char)*text;
+        size_t used = utf8_next(text, left);
+
+        if (!used)
+            strbuf_add_text(line, "\\ufffd");
+        else if (c == '"' || c == '\\')
             strbuf_printf(line, "\\%c", c);
         else if (c < 0x20 || c == 0x7f)
             strbuf_printf(line, "\\u%04x", c);
         else
-            strbuf_add_char(line, (char)c);
+            strbuf_add(line, text, used);
+        text += used ? used : 1;
+        left -= used ? used : 1;
     }
-    strbuf_add_char(line, '"');
+    strbuf_add_text(line, left ? "...\"" : "\"");
 }
 
 static void add_field(struct strbuf *line, const struct log_field *field)
@@ -83,7 +96,8 @@ void log_write(enum log_level level, const char *message, const struct log_field
     if (!log_shows(level))
         return;
     add_head(&line, level, message);
-    for (size_t i = 0; i < count; i++)
+    /* The last fields go when a line would get too long; its end is always written. */
+    for (size_t i = 0; i < count && line.len + TEXT_MAX_BYTES * 2 < LINE_MAX_BYTES; i++)
         add_field(&line, &fields[i]);
     strbuf_add_text(&line, as_json ? "}\n" : "\n");
     (void)!write(STDERR_FILENO, strbuf_text(&line), line.len);

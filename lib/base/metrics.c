@@ -5,7 +5,11 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
+/* The default has a fall-through that clang warns of. */
+#define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
+
+#include "lib/base/encode.h"
 
 struct series {
     char *labels;    /* rendered: a="x",b="y"; "" when there are none */
@@ -21,20 +25,6 @@ struct metrics {
     size_t count;
     struct series **series; /* per row; guarded by lock */
 };
-
-struct metrics *metrics_new(const struct metric_row *rows, size_t count)
-{
-    struct metrics *m = xcalloc(1, sizeof(*m));
-
-    pthread_mutex_init(&m->lock, NULL);
-    m->rows = rows;
-    m->count = count;
-    m->series = xcalloc(count, sizeof(struct series *));
-    for (size_t i = 0; i < count; i++)
-        if (!rows[i].labels[0] && rows[i].kind != METRIC_HISTOGRAM)
-            metrics_add(m, i, NULL, 0);
-    return m;
-}
 
 void metrics_free(struct metrics *m)
 {
@@ -60,14 +50,22 @@ void metrics_free(struct metrics *m)
 /* Source: Prometheus exposition format 0.0.4, escaping of label values. */
 static void add_label(struct strbuf *out, const char *name, const char *value)
 {
+    size_t left = strlen(value);
+
     strbuf_printf(out, "%s%s=\"", out->len ? "," : "", name);
-    for (; *value; value++) {
-        if (*value == '\n')
+    while (left) {
+        size_t used = utf8_next(value, left);
+
+        if (!used)
+            strbuf_add_text(out, "\xef\xbf\xbd"); /* one bad byte would void the whole scrape */
+        else if (*value == '\n')
             strbuf_add_text(out, "\\n");
         else if (*value == '"' || *value == '\\')
             strbuf_printf(out, "\\%c", *value);
         else
-            strbuf_add_char(out, *value);
+            strbuf_add(out, value, used);
+        value += used ? used : 1;
+        left -= used ? used : 1;
     }
     strbuf_add_char(out, '"');
 }
@@ -104,6 +102,20 @@ static struct series *series_of(struct metrics *m, size_t row, const char *const
         s->cells = xcalloc(m->rows[row].bucket_count, sizeof(*s->cells));
     HASH_ADD_KEYPTR(hh, m->series[row], s->labels, strlen(s->labels), s);
     return s;
+}
+
+struct metrics *metrics_new(const struct metric_row *rows, size_t count)
+{
+    struct metrics *m = xcalloc(1, sizeof(*m));
+
+    pthread_mutex_init(&m->lock, NULL);
+    m->rows = rows;
+    m->count = count;
+    m->series = xcalloc(count, sizeof(struct series *));
+    for (size_t i = 0; i < count; i++)
+        if (!rows[i].labels[0])
+            (void)series_of(m, i, NULL, true);
+    return m;
 }
 
 void metrics_add(struct metrics *m, size_t row, const char *const *values, double amount)
@@ -169,7 +181,7 @@ static void write_histogram(const struct metric_row *row, const struct series *s
 
     for (size_t i = 0; i < row->bucket_count; i++) {
         total += s->cells[i];
-        strbuf_printf(out, "%s_bucket{%s%sle=\"%g\"} %" PRIu64 "\n", row->name, s->labels, comma,
+        strbuf_printf(out, "%s_bucket{%s%sle=\"%.15g\"} %" PRIu64 "\n", row->name, s->labels, comma,
                       row->buckets[i], total);
     }
     strbuf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", row->name, s->labels, comma,

@@ -40,6 +40,8 @@ static int parse_int(const char *text, int64_t *ret)
     char *end = NULL;
     long long value;
 
+    if (isspace((unsigned char)*text))
+        return -1;
     errno = 0;
     value = strtoll(text, &end, 10);
     if (errno || end == text || *end)
@@ -69,6 +71,14 @@ int bytes_parse(const char *text, int64_t *ret, struct error *err)
         }
     return error_set(err, CODE_INVALID_ARGUMENT,
                      "\"%.64s\" is not a size: write it like 4194304, 500k, 64Mi or 1Gi", text);
+}
+
+static void texts_done(struct option_texts *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->texts[i]);
+    free(list->texts);
+    *list = (struct option_texts){ 0 };
 }
 
 static int add_text(struct option_texts *list, const char *text, struct error *err)
@@ -111,12 +121,11 @@ static int store(const struct option_row *row, const char *value, void *config, 
     }
 }
 
-static int set_row(const struct option_row *row, const char *value, void *config, const char *from,
-                   struct error *err)
+/* Before the first value of a stronger source: a list given there replaces the weaker one's. */
+static void drop_list(const struct option_row *row, void *config)
 {
-    if (store(row, value, config, err) == 0)
-        return 0;
-    return error_within(err, "%s%s", from, row->name);
+    if (row->kind == OPTION_TEXTS)
+        texts_done((struct option_texts *)((char *)config + row->offset));
 }
 
 static int set_fallbacks(const struct option_table *table, void *config, struct error *err)
@@ -124,8 +133,8 @@ static int set_fallbacks(const struct option_table *table, void *config, struct 
     for (size_t i = 0; i < table->count; i++) {
         const struct option_row *row = &table->rows[i];
 
-        if (row->fallback && set_row(row, row->fallback, config, "default of --", err) < 0)
-            return -1;
+        if (row->fallback && store(row, row->fallback, config, err) < 0)
+            return error_within(err, "default of --%s", row->name);
     }
     return 0;
 }
@@ -145,8 +154,11 @@ static int set_environment(const struct option_table *table, void *config, struc
         autofree char *name = environment_name(table->rows[i].name);
         const char *value = getenv(name);
 
-        if (value && set_row(&table->rows[i], value, config, "LOCKET_* for --", err) < 0)
-            return -1;
+        if (!value)
+            continue;
+        drop_list(&table->rows[i], config);
+        if (store(&table->rows[i], value, config, err) < 0)
+            return error_within(err, "%s", name);
     }
     return 0;
 }
@@ -184,10 +196,24 @@ static int read_word(const struct option_table *table, int left, char **argv, st
     return 0;
 }
 
+static int set_flag(const struct option_table *table, const struct word *word, bool *given,
+                    void *config, struct error *err)
+{
+    size_t i = (size_t)(word->row - table->rows);
+
+    if (!given[i])
+        drop_list(word->row, config);
+    given[i] = true;
+    if (store(word->row, word->value, config, err) < 0)
+        return error_within(err, "--%s", word->row->name);
+    return 0;
+}
+
 int options_parse(const struct option_table *table, int argc, char **argv, void *config,
                   char ***ret_rest, struct error *err)
 {
     autofree char **rest = xcalloc((size_t)argc + 1, sizeof(*rest));
+    autofree bool *given = xcalloc(table->count, sizeof(*given));
     size_t count = 0;
     bool flags = true;
 
@@ -206,7 +232,7 @@ int options_parse(const struct option_table *table, int argc, char **argv, void 
             rest[count++] = argv[i++];
         } else {
             if (read_word(table, argc - i, argv + i, &word, err) < 0 ||
-                set_row(word.row, word.value, config, "--", err) < 0)
+                set_flag(table, &word, given, config, err) < 0)
                 return -1;
             i += word.used;
         }
@@ -225,12 +251,7 @@ void options_done(const struct option_table *table, void *config)
             free(*(char **)slot);
             *(char **)slot = NULL;
         } else if (table->rows[i].kind == OPTION_TEXTS) {
-            struct option_texts *list = slot;
-
-            for (size_t k = 0; k < list->count; k++)
-                free(list->texts[k]);
-            free(list->texts);
-            *list = (struct option_texts){ 0 };
+            texts_done(slot);
         }
     }
 }

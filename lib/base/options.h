@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * options.h - a program's flags as a table: parse, defaults, environment, --help.
- * Flag over LOCKET_NAME over default; --x=v and --x v; booleans --x, --x=true, --x=false; no
- * abbreviations; single-dash spellings (-v=5) as Go's flag package takes them. Does not know what
- * a flag means.
+ * Flag over LOCKET_NAME over default (also for lists: the stronger replaces the weaker); --x=v and
+ * --x v; booleans --x, --x=true, --x=false; no abbreviations; single-dash spellings (-v=5) as Go's
+ * flag package takes them. Does not know what a flag means.
  */
 #ifndef LOCKET_BASE_OPTIONS_H
 #define LOCKET_BASE_OPTIONS_H

@@ -7,6 +7,7 @@
 /* Events are turned into a tree by recursion; depth and node count have ceilings, aliases are
  * refused, so that no small document can become a large one. */
 struct reader {
+    const char *text; /* the whole stream; borrowed */
     yaml_parser_t parser;
     yaml_event_t event; /* the current one; deleted when the next is read */
     bool has_event;
@@ -27,14 +28,30 @@ static int say(const yaml_mark_t *mark, struct error *err, const char *what)
                      mark->column + 1, what);
 }
 
+/* Of what libyaml found wrong. A byte it cannot read has an offset only. */
+static int say_problem(const struct reader *r, struct error *err)
+{
+    const yaml_parser_t *p = &r->parser;
+    yaml_mark_t mark = p->problem_mark;
+
+    if (p->error == YAML_READER_ERROR) {
+        mark = (yaml_mark_t){ 0 };
+        for (size_t i = 0; i < p->problem_offset; i++, mark.column++)
+            if (r->text[i] == '\n') {
+                mark.line++;
+                mark.column = SIZE_MAX; /* 0 after the increment */
+            }
+    }
+    return say(&mark, err, p->problem ? p->problem : "not YAML");
+}
+
 static int next_event(struct reader *r, struct error *err)
 {
     if (r->has_event)
         yaml_event_delete(&r->event);
     r->has_event = false;
     if (!yaml_parser_parse(&r->parser, &r->event))
-        return say(&r->parser.problem_mark, err,
-                   r->parser.problem ? r->parser.problem : "not YAML");
+        return say_problem(r, err);
     r->has_event = true;
     return 0;
 }
@@ -57,8 +74,8 @@ static bool all_digits(const char *text, const char *digits)
 
 static bool is_number(const char *text)
 {
-    static const char *const specials[] = { ".inf",  ".Inf",  ".INF", "+.inf", "-.inf",
-                                            "-.Inf", "-.INF", ".nan", ".NaN",  ".NAN" };
+    static const char *const specials[] = { ".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf", "+.INF",
+                                            "-.inf", "-.Inf", "-.INF", ".nan",  ".NaN",  ".NAN" };
     const char *s = text + (*text == '-' || *text == '+');
     size_t whole;
     size_t part = 0;
@@ -120,13 +137,14 @@ static int read_scalar(struct reader *r, struct tree **ret, struct error *err)
     const char *text = (const char *)r->event.data.scalar.value;
     size_t len = r->event.data.scalar.length;
     const char *tag = (const char *)r->event.data.scalar.tag;
+    bool plain = r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !tag;
     enum tree_kind kind = TREE_TEXT;
 
     if (check_tag(&r->event, r->event.data.scalar.tag, err) < 0)
         return -1;
     if (memchr(text, '\0', len))
         return say(&r->event.start_mark, err, "a NUL inside a value: it cannot be carried as text");
-    if (r->event.data.scalar.plain_implicit || (tag && !str_ends(tag, ":str") && strcmp(tag, "!")))
+    if (plain || (tag && strcmp(tag, "!") != 0 && !str_ends(tag, ":str")))
         kind = plain_kind(text);
     *ret = tree_new(kind, kind == TREE_NULL ? NULL : text, len);
     (*ret)->truth = kind == TREE_BOOL && tolower((unsigned char)text[0]) == 't';
@@ -246,7 +264,7 @@ static int read_documents(struct reader *r, struct tree *list, struct error *err
 
 int yaml_parse_all(const char *text, size_t len, struct tree **ret, struct error *err)
 {
-    struct reader r CLEANUP(reader_done) = { .depth = 0 };
+    struct reader r CLEANUP(reader_done) = { .text = text };
     struct tree *list autotree = tree_new(TREE_LIST, NULL, 0);
 
     if (!yaml_parser_initialize(&r.parser))

@@ -584,6 +584,12 @@ def no_value_and_no_token_is_in_a_log_of_ours(world):
 
 
 @test
+def our_programs_end_by_themselves_when_told(world):
+    for name in ("driver", "provider"):
+        expect_equal(world.programs.stop(name), 0, f"exit status of {name}")
+
+
+@test
 def nothing_is_mounted_in_the_end(_world):
     expect_equal(mounts_left(), [], "mounts")
 

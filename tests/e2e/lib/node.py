@@ -11,7 +11,7 @@ import uuid
 
 import grpc
 
-from harness import BUILD, ROOT, expect, expect_equal, run
+from harness import BUILD, ROOT, accepts, expect, expect_equal, run
 
 
 def load_csi():
@@ -161,7 +161,7 @@ class Node:
                 "--enable-secret-rotation",
                 *self.flags,
             ],
-            lambda: self.csi.exists() and self.admin.exists(),
+            lambda: accepts(self.csi) and accepts(self.admin),
         )
         self.channel = grpc.insecure_channel(
             f"unix:{self.csi}", options=[("grpc.use_local_subchannel_pool", 1)]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """locket-provider, started in a folder."""
-from harness import BUILD, Skip
+from harness import BUILD, Skip, accepts
 
 
 def start_provider(programs, folder, stores, flags=()):
@@ -11,5 +11,5 @@ def start_provider(programs, folder, stores, flags=()):
     programs.start(
         "provider",
         [program, f"--provider-dir={folder}", "--stores=" + ",".join(stores), *flags],
-        lambda: all((folder / f"{store}.sock").exists() for store in stores),
+        lambda: all(accepts(folder / f"{store}.sock") for store in stores),
     )

@@ -25,6 +25,7 @@ struct check {
     const char *remedy; /* static; "" when ok */
 };
 
+/* Frees what it owns. */
 void check_done(struct check *c);
 
 enum { CHECKS_MAX = 16 };

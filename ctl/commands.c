@@ -7,7 +7,7 @@ static const struct command *const commands[] = {
     &command_metrics, &command_validate,  &command_doctor, &command_version,
 };
 
-static const char USAGE_REASON[] = "Usage";
+static const char usage_reason[] = "Usage";
 
 int ctl_usage(struct error *err, const char *fmt, ...)
 {
@@ -18,7 +18,7 @@ int ctl_usage(struct error *err, const char *fmt, ...)
     (void)vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     (void)error_set(err, CODE_INVALID_ARGUMENT, "%s", text);
-    return error_reason(err, USAGE_REASON);
+    return error_reason(err, usage_reason);
 }
 
 int ctl_wants_json(const char *output, bool *ret, struct error *err)
@@ -82,7 +82,7 @@ static int parse_and_run(const struct ctl *ctl, const struct line *line, struct 
     while (words && words[count])
         count++;
     if (result < 0)
-        (void)error_reason(err, USAGE_REASON);
+        (void)error_reason(err, usage_reason);
     else if (count < c->words_min || count > c->words_max)
         result = ctl_usage(err, "takes %s%s", *c->words ? c->words : "no words",
                            count < c->words_min ? "; it is missing" : "");
@@ -107,7 +107,7 @@ static enum ctl_exit run(const struct ctl *ctl, const struct line *line)
     if (parse_and_run(ctl, line, &err) == 0)
         return CTL_DONE;
     (void)fflush(ctl->out);
-    if (err.reason == USAGE_REASON) {
+    if (err.reason == usage_reason) {
         (void)fprintf(ctl->err, "locketctl: %s: %s (see locketctl %s --help)\n", c->name, err.msg,
                       c->name);
         return CTL_USAGE;

@@ -24,6 +24,7 @@ struct grid { /* starts as { .columns = N } */
 };
 
 #define autogrid CLEANUP(grid_done)
+/* Frees what it owns. */
 void grid_done(struct grid *g);
 
 /* Adds the next cell, left to right. Control characters become '?': texts come from outside and a

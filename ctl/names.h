@@ -12,6 +12,7 @@ struct names {
     char *name;
 };
 
+/* Frees what it owns. */
 void names_done(struct names *n);
 
 /* Takes "NS/NAME" apart; a name alone is in "default". Errors: a mistake of the command line,

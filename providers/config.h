@@ -32,6 +32,8 @@ struct provider_config {
     struct secret hmac_key; /* of the file, or random: made by provider_config_parse */
 };
 
+/* Parses flags over environment over defaults, reads the key. Ownership: provider_config_done.
+ * Errors: INVALID_ARGUMENT naming the flag. */
 must_check int provider_config_parse(int argc, char **argv, struct provider_config *ret,
                                      struct error *err);
 void provider_config_done(struct provider_config *config);

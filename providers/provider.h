@@ -82,6 +82,7 @@ struct provider_row {
 extern const struct provider_row provider_rows[];
 extern const size_t provider_row_count;
 
+/* Makes a store from the flags, which outlive it. Ownership: ops->free. */
 must_check int provider_file_new(const struct provider_config *config, struct provider **ret,
                                  struct error *err);
 must_check int provider_vault_new(const struct provider_config *config, struct provider **ret,

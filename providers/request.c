@@ -74,7 +74,7 @@ int request_read(const V1alpha1__MountRequest *in, struct fetch_request *ret, st
     if (tokens && *tokens && read_tokens(tokens, &req.tokens, err) < 0)
         return -1;
     *ret = req;
-    req = (struct fetch_request){ 0 };
+    memset(&req, 0, sizeof(req)); /* given away */
     return 0;
 }
 

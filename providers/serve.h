@@ -22,6 +22,8 @@ struct extras_service {
     struct provider *provider;
 };
 
+/* Fill the services in over a store, which outlives them; provider_service_done ends its threads.
+ */
 void provider_service_init(struct provider_service *s, struct provider *provider);
 void provider_service_done(struct provider_service *s);
 void extras_service_init(struct extras_service *s, struct provider *provider);

@@ -15,6 +15,7 @@ struct admin {
     struct work_pool *workers; /* own threads: never behind a publish */
 };
 
+/* Starts its threads. admin_done ends them, after the last call. */
 void admin_init(struct admin *admin, struct lifecycle *app);
 void admin_done(struct admin *admin);
 

@@ -14,6 +14,7 @@ struct identity {
     struct lifecycle *app;
 };
 
+/* Fills the service in; app is borrowed. */
 void identity_init(struct identity *identity, const char *driver_name, struct lifecycle *app);
 
 #endif

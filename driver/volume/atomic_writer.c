@@ -184,26 +184,40 @@ static struct generation_owner owner_of(const struct writer_options *options)
     };
 }
 
-static int write_new(int dir_fd, int live_fd, const char *live, const struct fileset *files,
-                     const struct writer_options *options, struct write_result *ret,
-                     struct error *err)
+/* One write in progress. */
+struct writing {
+    int dir_fd;
+    int live_fd; /* -1: there is no live generation */
+    char live[GENERATION_NAME_MAX];
+    const struct fileset *files;
+    const struct writer_options *options;
+};
+
+static int write_new(const struct writing *w, struct write_result *ret, struct error *err)
 {
-    struct generation_owner owner = owner_of(options);
+    struct generation_owner owner = owner_of(w->options);
+    int dir_fd = w->dir_fd;
     char name[GENERATION_NAME_MAX];
 
-    if (generation_write(dir_fd, live_fd, files, &owner, name, err) < 0)
+    if (generation_write(dir_fd, w->live_fd, w->files, &owner, name, err) < 0)
         return -1;
-    if (swap(dir_fd, name, options, err) < 0) {
+    if (swap(dir_fd, name, w->options, err) < 0) {
         (void)!fs_remove_tree(dir_fd, name, NULL);
         return -1;
     }
-    *ret = (struct write_result){ .changed = true, .previous = *live && options->keep_previous };
-    if (FAULT("write.after_rename", err) < 0 || reconcile_links(dir_fd, files, err) < 0 ||
+    *ret =
+        (struct write_result){ .changed = true, .previous = *w->live && w->options->keep_previous };
+    if (FAULT("write.after_rename", err) < 0 || reconcile_links(dir_fd, w->files, err) < 0 ||
         FAULT("write.after_links", err) < 0)
         return -1;
-    if (!ret->previous && *live && fs_remove_tree(dir_fd, live, err) < 0)
+    if (!ret->previous && *w->live && fs_remove_tree(dir_fd, w->live, err) < 0)
         return -1;
     return FAULT("write.end", err);
+}
+
+static void writing_done(struct writing *w)
+{
+    close_at(&w->live_fd);
 }
 
 int atomic_writer_write(int dir_fd, const struct fileset *files,
@@ -211,24 +225,23 @@ int atomic_writer_write(int dir_fd, const struct fileset *files,
                         struct error *err)
 {
     struct generation_owner owner = owner_of(options);
-    struct write_result result = { 0 };
-    char live[GENERATION_NAME_MAX];
-    autoclose int live_fd = -1;
+    struct writing w CLEANUP(
+        writing_done) = { .dir_fd = dir_fd, .files = files, .options = options };
     bool same = false;
 
-    live_name(dir_fd, live);
-    live_fd = open_live(dir_fd, live);
-    if (FAULT("write.before_sweep", err) < 0 || sweep(dir_fd, live, err) < 0 ||
+    live_name(dir_fd, w.live);
+    w.live_fd = open_live(dir_fd, w.live);
+    if (FAULT("write.before_sweep", err) < 0 || sweep(dir_fd, w.live, err) < 0 ||
         FAULT("write.after_sweep", err) < 0)
         return -1;
-    if (live_fd >= 0 && generation_same(live_fd, files, &owner, &same, err) < 0)
+    if (w.live_fd >= 0 && generation_same(w.live_fd, files, &owner, &same, err) < 0)
         return -1;
     if (FAULT("write.after_compare", err) < 0)
         return -1;
-    *ret = result;
+    *ret = (struct write_result){ 0 };
     if (same)
         return reconcile_links(dir_fd, files, err);
-    return write_new(dir_fd, live_fd, live, files, options, ret, err);
+    return write_new(&w, ret, err);
 }
 
 /* --- unpublish ---------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ struct credentials {
     int64_t expires_at_unix_ms; /* the first expiry of a token; 0: none expires */
 };
 
+/* Wipes; empty afterwards. */
 void credentials_done(struct credentials *c);
 
 /* Who a token must speak for. */

@@ -31,6 +31,7 @@ struct mount_state {
     int64_t inodes_used;
 };
 
+/* Frees what it owns. */
 void mount_state_done(struct mount_state *s);
 
 struct mount_row {

@@ -25,6 +25,8 @@ struct operation {
     bool changed;           /* did a file change? */
 };
 
+/* Begins with no volume; the cancel is ready. operation_done frees all it owns, and drops its
+ * reference to the volume. */
 void operation_init(struct operation *op, struct lifecycle *app);
 void operation_done(struct operation *op);
 #define autooperation CLEANUP(operation_done)
@@ -35,8 +37,8 @@ must_check int operation_class(struct operation *op, struct error *err);
 /* Parameters overlaid by the volume's attributes; is the provider there at all? */
 must_check int operation_attributes(struct operation *op, struct error *err);
 
-/* Record `publishing`: from here on a crash is undone by recovery. Within WRITING, as everything that
- * leaves a trace: an unpublish comes before it or sees it. */
+/* Record `publishing`: from here on a crash is undone by recovery. Within WRITING, as everything
+ * that leaves a trace: an unpublish comes before it or sees it. */
 must_check int operation_record_begin(struct operation *op, struct error *err);
 
 /* Opens the target; for a publish makes it, takes budget and mounts, unless it is our tmpfs already

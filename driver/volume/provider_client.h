@@ -13,6 +13,7 @@
 /* --send-current-versions: which providers are told the versions that a volume holds. */
 enum send_versions { SEND_VERSIONS_NONE, SEND_VERSIONS_OWN, SEND_VERSIONS_ALL };
 
+/* "own", "all" or "none". INVALID_ARGUMENT naming the flag. */
 must_check int send_versions_parse(const char *text, enum send_versions *ret, struct error *err);
 
 struct provider_client_config {

@@ -43,6 +43,7 @@ struct record {
     size_t version_count;
 };
 
+/* Frees what it owns; { 0 } afterwards. */
 void record_done(struct record *r);
 
 /* Replaces the versions by copies. */

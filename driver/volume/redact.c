@@ -67,7 +67,7 @@ static bool is_jwt_char(char c)
 void redaction_shapes(struct redaction *r)
 {
     static const char pem[] = "-----BEGIN ";
-    const char *at = r->text;
+    const char *at;
 
     /* "eyJ" is {" in base64: the first three letters of every JWT's header and claims. */
     for (const char *jwt = r->text; (jwt = strstr(jwt, "eyJ")); jwt++) {
@@ -99,7 +99,7 @@ void redaction_apply(struct redaction *r)
         }
         /* Never longer than what it replaces: the text cannot grow. */
         for (size_t k = 0; k < run && k < sizeof(label) - 1; k++)
-            r->text[out++] = run < sizeof(label) - 1 ? '*' : label[k];
+            r->text[out++] = (char)(run < sizeof(label) - 1 ? '*' : label[k]);
         i += run;
     }
     explicit_bzero(r->text + out, r->len - out + 1);

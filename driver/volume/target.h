@@ -30,6 +30,8 @@ struct target {
 };
 
 #define autotarget CLEANUP(target_done)
+
+/* Closes and frees; empty afterwards. */
 void target_done(struct target *t);
 
 /* Checks a path by its text alone: absolute, clean, strictly below the root, at most 4095 bytes, no

@@ -17,6 +17,7 @@
  * an unpublish waits for: short, local, never cancelled. LEAVING is final. */
 enum volume_state { VOLUME_IDLE, VOLUME_FETCHING, VOLUME_WRITING, VOLUME_LEAVING };
 
+/* "idle", "fetching", "writing" or "leaving". */
 const char *volume_state_name(enum volume_state state);
 
 struct volume;

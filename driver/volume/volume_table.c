@@ -3,6 +3,7 @@
 
 /* The default has a fall-through that clang warns of. */
 #define HASH_FUNCTION HASH_FNV
+#define uthash_fatal(msg) abort()
 #include <uthash.h>
 
 struct row {

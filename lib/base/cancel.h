@@ -25,6 +25,7 @@ struct cancel {
     bool raised;                  /* guarded by lock */
 };
 
+/* Not raised, nobody watches. cancel_done when nobody watches any more. */
 void cancel_init(struct cancel *c);
 void cancel_done(struct cancel *c);
 

@@ -13,6 +13,7 @@
 
 enum { SHA256_BYTES = 32 };
 
+/* Digests. INTERNAL when OpenSSL refuses (a policy without SHA-256). */
 must_check int sha256(const void *bytes, size_t len, uint8_t digest[SHA256_BYTES],
                       struct error *err);
 must_check int hmac_sha256(const struct secret *key, const void *bytes, size_t len,

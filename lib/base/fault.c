@@ -160,7 +160,8 @@ static int by_name(const void *a, const void *b)
 
 void fault_list(void)
 {
-    size_t count = (size_t)(__stop_fault_points - __start_fault_points);
+    size_t count = ((uintptr_t)__stop_fault_points - (uintptr_t)__start_fault_points) /
+                   sizeof(*__start_fault_points);
     autofree const struct fault_point **sorted = xcalloc(count, sizeof(*sorted));
 
     for (size_t i = 0; i < count; i++)

@@ -40,10 +40,15 @@ struct log_field {
     int64_t number;
 };
 
+static inline const char *log_text_or_empty(const char *text)
+{
+    return text ? text : "";
+}
+
 #define WITH_TEXT(key_, text_)                                                                     \
     (struct log_field)                                                                             \
     {                                                                                              \
-        .key = (key_), .text = (text_) ? (text_) : ""                                              \
+        .key = (key_), .text = log_text_or_empty(text_)                                            \
     }
 #define WITH_NUMBER(key_, number_)                                                                 \
     (struct log_field)                                                                             \

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 /* The default has a fall-through that clang warns of. */
 #define HASH_FUNCTION HASH_FNV
+#define uthash_fatal(msg) abort()
 #include <uthash.h>
 
 #include "lib/base/encode.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * sealed.h - a secret that must be kept for a while, stored so that its bytes lie nowhere in memory:
- * a one-time pad and the bytes under it. Protects against a stray read (a core, a scan, a bug that
- * prints memory), not against an attacker who runs code in the process.
+ * sealed.h - a secret that must be kept for a while, stored so that its bytes lie nowhere in
+ * memory: a one-time pad and the bytes under it. Protects against a stray read (a core, a scan, a
+ * bug that prints memory), not against an attacker who runs code in the process.
  */
 #ifndef LOCKET_BASE_SEALED_H
 #define LOCKET_BASE_SEALED_H

@@ -32,6 +32,7 @@ struct tree {
 
 #define autotree CLEANUP(tree_free_at)
 
+/* Wipes and frees a node, all below it and its later siblings. NULL is fine. */
 void tree_free(struct tree *t);
 void tree_free_at(struct tree **slot);
 

@@ -9,8 +9,9 @@
 #include <malloc.h>
 #include <string.h>
 
-extern void __libc_free(void *p);
-extern void *__libc_malloc(size_t size);
+/* glibc's own, under names of ours. */
+extern void libc_free(void *p) __asm__("__libc_free");
+extern void *libc_malloc(size_t size) __asm__("__libc_malloc");
 
 bool wipe_malloc_is_linked(void)
 {
@@ -21,7 +22,7 @@ void free(void *p)
 {
     if (p)
         explicit_bzero(p, malloc_usable_size(p));
-    __libc_free(p);
+    libc_free(p);
 }
 
 /* Always moves when it grows: glibc's own realloc may move without wiping, or shrink and leave the
@@ -39,7 +40,7 @@ void *realloc(void *old, size_t size)
         free(old);
         return NULL;
     }
-    fresh = __libc_malloc(size);
+    fresh = libc_malloc(size);
     if (!fresh || !old)
         return fresh;
     memcpy(fresh, old, have < size ? have : size);

@@ -45,7 +45,9 @@ struct fileset {
 };
 
 #define autofileset CLEANUP(fileset_done)
-void fileset_done(struct fileset *set); /* wipes and frees; { 0 } afterwards */
+
+/* Wipes and frees; { 0 } afterwards. */
+void fileset_done(struct fileset *set);
 
 /* Checks one path as the old driver does: not empty, relative, at most FILESET_PATH_MAX bytes, each
  * component at most FILESET_NAME_MAX, no "..", first component not starting with "..", clean (no

@@ -54,6 +54,7 @@ enum {
     HTTP_CONNECT_MS = 10000,
 };
 
+/* Wipes and frees; { 0 } afterwards. */
 void http_reply_done(struct http_reply *reply);
 
 /* Asks and waits. A reply of any status is success.

@@ -23,6 +23,7 @@ struct work_pool_config {
     size_t stack_bytes;  /* 0: 256 KiB */
 };
 
+/* A pool without threads yet. Ownership: work_pool_free. Never fails. */
 struct work_pool *work_pool_new(const struct work_pool_config *config);
 
 /* Hands over a job, which runs once on a thread of the pool.

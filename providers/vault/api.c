@@ -148,7 +148,7 @@ static void add_words(const struct http_reply *reply, struct strbuf *out)
 
 int vault_refused(const struct vault_call *call, const struct http_reply *reply, struct error *err)
 {
-    struct strbuf words CLEANUP(strbuf_done) = { .ceiling = 2 * REASON_MAX };
+    struct strbuf words CLEANUP(strbuf_done) = { .ceiling = (size_t)2 * REASON_MAX };
     int len = (int)strcspn(call->path, "?");
 
     if (reply->status == 403 || reply->status == 404 || reply->status == 429 ||

@@ -38,6 +38,8 @@ struct vault_identity {
     const char *pod_ns;
 };
 
+/* Reads and checks them, before any call. Ownership: vault_identity_done. INVALID_ARGUMENT naming
+ * the parameter; FAILED_PRECONDITION when no token was sent for the audience. */
 must_check int vault_identity_read(const struct vault *vault, const struct fetch_request *req,
                                    struct vault_identity *ret, struct error *err);
 void vault_identity_done(struct vault_identity *id);

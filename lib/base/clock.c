@@ -41,7 +41,8 @@ struct timespec clock_mono_timespec(int64_t mono_ms)
 
 void clock_sleep_ms(int64_t ms)
 {
-    struct timespec until = clock_mono_timespec(clock_mono_ms() + ms);
+    /* One more than the clock's last whole millisecond: never shorter than asked. */
+    struct timespec until = clock_mono_timespec(clock_mono_ms() + ms + (ms > 0));
 
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0)
         continue;
@@ -113,7 +114,7 @@ int duration_parse(const char *text, int64_t *ret_ms, struct error *err)
                              "\"%.64s\" is not a duration: write it like 90s, 2m30s or 1h", text);
         at = end + len;
     } while (*at);
-    *ret_ms = (int64_t)(total + 1e-6); /* 1.001s is 1000.9999... in binary; a nanosecond helps */
+    *ret_ms = (int64_t)(total + 1e-7); /* 1.001s is 1000.9999... in binary */
     return 0;
 }
 

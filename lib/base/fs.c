@@ -121,6 +121,8 @@ static int open_stepwise(int dir_fd, const char *path, int flags, mode_t mode)
             errno = EXDEV;
             return -1;
         }
+        if (!*rest) /* "a//b" */
+            continue;
         next = openat(fd, rest, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (next < 0)
             return -1;
@@ -131,7 +133,7 @@ static int open_stepwise(int dir_fd, const char *path, int flags, mode_t mode)
         errno = EXDEV;
         return -1;
     }
-    return openat(fd, rest, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+    return openat(fd, *rest ? rest : ".", flags | O_NOFOLLOW | O_CLOEXEC, mode);
 }
 
 int fs_open_below(int dir_fd, const char *path, int flags, mode_t mode)
@@ -246,7 +248,7 @@ int fs_remove_tree(int dir_fd, const char *name, struct error *err)
     struct removal at = { .dir_fd = dir_fd };
     struct stat st;
 
-    if (fstat(dir_fd, &st) < 0)
+    if (fstatat(dir_fd, ".", &st, 0) < 0) /* dir_fd may be AT_FDCWD */
         return error_sys(err, errno, "stat the folder of %s", name);
     at.dev = st.st_dev;
     return remove_entry(&at, name, err);

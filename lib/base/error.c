@@ -113,7 +113,8 @@ int error_within(struct error *err, const char *fmt, ...)
     len = vsnprintf(err->msg, sizeof(err->msg), fmt, args);
     va_end(args);
     if (len >= 0 && (size_t)len < sizeof(err->msg))
-        (void)snprintf(err->msg + len, sizeof(err->msg) - (size_t)len, ": %s", inner);
+        (void)snprintf(err->msg + len, sizeof(err->msg) - (size_t)len, ": %.*s",
+                       (int)sizeof(err->msg) - len, inner);
     make_one_line(err->msg);
     return -1;
 }

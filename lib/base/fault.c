@@ -117,13 +117,15 @@ static bool struck(const char *name, struct row *ret)
     pthread_mutex_lock(&lock);
     if (!loaded)
         load();
-    for (size_t i = 0; i < row_count && !found; i++) {
+    for (size_t i = 0; i < row_count; i++) {
         struct row *row = &rows[i];
 
         if (strcmp(row->name, name) != 0)
             continue;
-        row->hits++;
-        found = row->hits >= row->from && (!row->times || row->hits < row->from + row->times);
+        row->hits++; /* also when an earlier row strikes: @N counts the point's hits */
+        if (found || row->hits < row->from || (row->times && row->hits >= row->from + row->times))
+            continue;
+        found = true;
         *ret = *row;
     }
     pthread_mutex_unlock(&lock);
@@ -132,7 +134,7 @@ static bool struck(const char *name, struct row *ret)
 
 int fault_hit(const struct fault_point *point, struct error *err)
 {
-    struct row row;
+    struct row row = { 0 };
 
     if (!struck(point->name, &row))
         return 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/volume/credentials.h"
 
-#include "driver/volume/redact.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
 #include "lib/base/json.h"
+#include "lib/base/redact.h"
 
 void credentials_done(struct credentials *c)
 {

@@ -3,6 +3,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/json.h"
+#include "lib/base/redact.h"
 #include "providers/vault/vault.h"
 
 enum {
@@ -146,6 +147,18 @@ static void add_words(const struct http_reply *reply, struct strbuf *out)
             strbuf_printf(out, ": %.*s", REASON_MAX, e->text);
 }
 
+/* A server, or a proxy before it, may quote what it was sent: the token, or a login's body. */
+static void hide_credentials(const struct vault_call *call, char *words)
+{
+    struct redaction r = redaction_of(words);
+    const struct secret *sent = call->token ? call->token : call->body;
+
+    if (sent)
+        redaction_value(&r, (const char *)sent->bytes, sent->len);
+    redaction_shapes(&r);
+    redaction_apply(&r);
+}
+
 int vault_refused(const struct vault_call *call, const struct http_reply *reply, struct error *err)
 {
     struct strbuf words CLEANUP(strbuf_done) = { .ceiling = (size_t)2 * REASON_MAX };
@@ -154,6 +167,8 @@ int vault_refused(const struct vault_call *call, const struct http_reply *reply,
     if (reply->status == 403 || reply->status == 404 || reply->status == 429 ||
         reply->status == 503 || reply->status == 400)
         add_words(reply, &words);
+    if (words.len)
+        hide_credentials(call, words.text);
     error_set(err, code_of(reply->status), "%s %.*s: %ld%s", call->method, len, call->path,
               reply->status, strbuf_text(&words));
     if (err)

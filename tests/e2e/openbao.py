@@ -15,93 +15,11 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 # pylint: disable=wrong-import-position
-from bao import Bao, Issuer
+from bao import Issuer
 from harness import BUILD, expect, expect_equal, run, run_tests, test, tool, wait_until
-from node import Node, Pod, mounts_left
-from provider import start_provider
+from node import mounts_left
+from store import ACCOUNT, COMES_AGAIN, NAMESPACE, REFUSED, World, children_of, kv2, refused
 from token_review import TokenReview
-
-NAMESPACE = "shop"
-ACCOUNT = "web"
-POLICY = """
-path "secret/*" { capabilities = ["read"] }
-path "kv1/*"    { capabilities = ["read"] }
-path "pki/issue/*" { capabilities = ["update"] }
-"""
-# Answers to a login or read that was refused: none of them is worth a retry by kubelet.
-REFUSED = ("PERMISSION_DENIED", "UNAUTHENTICATED")
-# Answers after which kubelet keeps the volume and comes again.
-COMES_AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
-
-
-class World:
-    def __init__(self, programs):
-        self.programs = programs
-        self.folder = programs.folder
-        self.secrets = []  # every value and token of this run: none may reach a log
-        self.issuer = Issuer(self.folder / "issuer")
-        self.bao = Bao(programs)
-        self.prepare()
-        self.node = Node(programs)
-        start_provider(programs, self.node.providers, ["vault"])
-        self.node.start()
-
-    def prepare(self):
-        bao = self.bao
-        bao.write("sys/mounts/kv1", {"type": "kv", "options": {"version": "1"}})
-        bao.write("sys/mounts/pki", {"type": "pki"})
-        bao.write("sys/namespaces/team", {})
-        for namespace in (None, "team"):
-            bao.write("sys/policies/acl/app", {"policy": POLICY}, namespace)
-            bao.write("sys/auth/jwt", {"type": "jwt"}, namespace)
-            keys = [self.issuer.public]
-            bao.write("auth/jwt/config", {"jwt_validation_pubkeys": keys}, namespace)
-            self.role("app", namespace=namespace)
-        bao.write("sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}, "team")
-        bao.write("pki/root/generate/internal", {"common_name": "e2e root", "key_type": "ec"})
-        bao.write("pki/roles/web", {"allow_any_name": True, "key_type": "ec", "max_ttl": "1h"})
-
-    def role(self, name, namespace=None, **more):
-        body = {
-            "role_type": "jwt", "bound_audiences": ["vault"], "user_claim": "sub",
-            "bound_subject": f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}",
-            "token_policies": ["app"], "token_ttl": "1h", **more,
-        }
-        self.bao.write(f"auth/jwt/role/{name}", body, namespace)
-
-    def value(self, text="value"):
-        """A value that no other place has: found in a log, it is a leak."""
-        fresh = f"{text}-{secrets.token_hex(12)}"
-        self.secrets.append(fresh)
-        return fresh
-
-    def put(self, path, data, namespace=None):
-        self.bao.write(f"secret/data/{path}", {"data": data}, namespace)
-
-    def class_of(self, name, objects, **parameters):
-        given = {
-            "vaultAddress": self.bao.address, "vaultCACertPath": str(self.bao.ca_file),
-            "vaultAuthMountPath": "jwt", "roleName": "app", "objects": objects, **parameters,
-        }
-        kept = {key: value for key, value in given.items() if value is not None}
-        self.node.write_class(name, "vault", kept, NAMESPACE)
-
-    def pod(self, name, account=ACCOUNT):
-        return Pod(self.node, name, NAMESPACE, account)
-
-    def tokens(self, pod, **changed):
-        token = self.issuer.token(pod, **changed)
-        self.secrets.append(token.rsplit(".", 1)[1])
-        return {"vault": token}
-
-    def publish(self, name, class_name):
-        pod = self.pod(name)
-        return pod.must_publish(class_name, tokens=self.tokens(pod))
-
-
-def kv2(name, path, key):
-    return {"objectName": name, "secretPath": f"secret/data/{path}", "secretKey": key}
-
 
 @test
 def a_signed_token_logs_in_and_kv_v2_and_v1_become_files(world):
@@ -276,17 +194,6 @@ def lost_rights_leave_the_last_good_files_and_a_republish_answers_ok(world):
     expect_equal(pod.publish("lost", tokens=world.tokens(pod)).code, "OK", "republish")
     expect_equal(pod.read("user"), kept, "value after the republish")
     pod.unpublish()
-
-
-def refused(world, pod, class_name, tokens, codes, *words):
-    answer = pod.publish(class_name, tokens=tokens)
-    expect(answer.code in codes, f"{class_name}: {answer}")
-    for word in words:
-        expect(word in answer.text, f"{word!r} is not in the text: {answer}")
-    expect("\n" not in answer.text and len(answer.text) <= 512, f"not one short line: {answer}")
-    expect(not pod.is_mounted(), "a refused publish left its mount")
-    for value in world.secrets:
-        expect(value not in answer.text, "a secret is in the text")
 
 
 @test
@@ -529,13 +436,6 @@ def a_killed_worker_is_started_again_and_the_files_stay(world):
     wait_until(lambda: world.node.refresh(pod)["code"] == "OK", 15, "a refresh after the kill")
     expect_equal(pod.read("user"), fresh, "value by the new worker")
     pod.unpublish()
-
-
-def children_of(pid):
-    text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    found = [int(word) for word in text.split()]
-    expect(found, f"process {pid} has no children")
-    return found
 
 
 @test

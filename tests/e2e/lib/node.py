@@ -74,8 +74,7 @@ class Pod:
             )
         return context
 
-    def publish(self, class_name, tokens=None, secrets=None, attributes=None):
-        """NodePublishVolume as kubelet calls it. Returns an Answer."""
+    def publish_request(self, class_name, tokens=None, secrets=None, attributes=None):
         self.target.parent.mkdir(parents=True, exist_ok=True)
         m = self.node.messages
         request = m.NodePublishVolumeRequest(
@@ -87,7 +86,19 @@ class Pod:
         )
         request.volume_capability.mount.SetInParent()
         request.volume_capability.access_mode.mode = 1
-        return self.node.call("NodePublishVolume", request, m.NodePublishVolumeResponse)
+        return request
+
+    def publish(self, class_name, timeout_s=60, **more):
+        """NodePublishVolume as kubelet calls it: tokens, secrets, attributes. Returns an Answer."""
+        request = self.publish_request(class_name, **more)
+        answer = self.node.messages.NodePublishVolumeResponse
+        return self.node.call("NodePublishVolume", request, answer, timeout_s)
+
+    def begin_publish(self, class_name, **more):
+        """A publish that is not waited for: gRPC's call, to be cancelled."""
+        request = self.publish_request(class_name, **more)
+        answer = self.node.messages.NodePublishVolumeResponse
+        return self.node.stub("NodePublishVolume", answer).future(request, timeout=60)
 
     def must_publish(self, class_name, **more):
         answer = self.publish(class_name, **more)
@@ -167,14 +178,16 @@ class Node:
             f"unix:{self.csi}", options=[("grpc.use_local_subchannel_pool", 1)]
         )
 
-    def call(self, method, request, answer):
-        stub = self.channel.unary_unary(
+    def stub(self, method, answer):
+        return self.channel.unary_unary(
             "/csi.v1.Node/" + method,
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answer.FromString,
         )
+
+    def call(self, method, request, answer, timeout_s=60):
         try:
-            stub(request, timeout=60)
+            self.stub(method, answer)(request, timeout=timeout_s)
         except grpc.RpcError as error:
             return Answer(error.code().name, error.details())
         return Answer("OK", "")

@@ -3,8 +3,8 @@
  * redact.h - takes secret values out of a text that came from outside, before anybody sees it.
  * Does not know where the values come from.
  */
-#ifndef LOCKET_VOLUME_REDACT_H
-#define LOCKET_VOLUME_REDACT_H
+#ifndef LOCKET_BASE_REDACT_H
+#define LOCKET_BASE_REDACT_H
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "driver/volume/redact.h"
+#include "lib/base/redact.h"
 
 #include <ctype.h>
 

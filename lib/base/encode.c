@@ -25,8 +25,8 @@ void base64_encode(enum base64_alphabet alphabet, struct strbuf *out, const void
         char four[4] = {
             letters[three >> 18 & 63],
             letters[three >> 12 & 63],
-            left > 1 ? letters[three >> 6 & 63] : '=',
-            left > 2 ? letters[three & 63] : '=',
+            (char)(left > 1 ? letters[three >> 6 & 63] : '='),
+            (char)(left > 2 ? letters[three & 63] : '='),
         };
 
         strbuf_add(out, four, alphabet == BASE64_URL_RAW && left < 3 ? left + 1 : 4);
@@ -132,31 +132,39 @@ void url_encode(struct strbuf *out, const char *text, bool keep_slash)
     }
 }
 
+/* First bytes, how long the sequence is, and what its second byte may be.
+ * Source: Unicode 15, table 3-7. */
+static const struct {
+    uint8_t from, to;
+    uint8_t need;
+    uint8_t low, high;
+} sequences[] = {
+    { 0xc2, 0xdf, 2, 0x80, 0xbf }, { 0xe0, 0xe0, 3, 0xa0, 0xbf }, { 0xe1, 0xec, 3, 0x80, 0xbf },
+    { 0xed, 0xed, 3, 0x80, 0x9f }, { 0xee, 0xef, 3, 0x80, 0xbf }, { 0xf0, 0xf0, 4, 0x90, 0xbf },
+    { 0xf1, 0xf3, 4, 0x80, 0xbf }, { 0xf4, 0xf4, 4, 0x80, 0x8f },
+};
+
+/* Are the bytes behind the first those of row i? */
+static bool has_tail(const uint8_t *s, size_t left, size_t i)
+{
+    if (left < sequences[i].need || s[1] < sequences[i].low || s[1] > sequences[i].high)
+        return false;
+    for (size_t k = 2; k < sequences[i].need; k++)
+        if ((s[k] & 0xc0) != 0x80)
+            return false;
+    return true;
+}
+
 size_t utf8_next(const void *bytes, size_t left)
 {
     const uint8_t *s = bytes;
-    size_t need = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    uint8_t low = 0x80;
-    uint8_t high = 0xbf;
 
-    if (need == 1)
+    if (s[0] < 0x80)
         return 1;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || left < need)
-        return 0;
-    if (s[0] == 0xe0)
-        low = 0xa0;
-    if (s[0] == 0xed)
-        high = 0x9f;
-    if (s[0] == 0xf0)
-        low = 0x90;
-    if (s[0] == 0xf4)
-        high = 0x8f;
-    if (s[1] < low || s[1] > high)
-        return 0;
-    for (size_t i = 2; i < need; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    return need;
+    for (size_t i = 0; i < COUNT_OF(sequences); i++)
+        if (s[0] >= sequences[i].from && s[0] <= sequences[i].to)
+            return has_tail(s, left, i) ? sequences[i].need : 0;
+    return 0;
 }
 
 bool utf8_is_valid(const void *bytes, size_t len)

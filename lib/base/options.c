@@ -144,7 +144,7 @@ static char *environment_name(const char *flag)
     char *name = str_printf("LOCKET_%s", flag);
 
     for (char *c = name; *c; c++)
-        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+        *c = (char)(*c == '-' ? '_' : toupper((unsigned char)*c));
     return name;
 }
 
@@ -209,34 +209,57 @@ static int set_flag(const struct option_table *table, const struct word *word, b
     return 0;
 }
 
+/* A pass over argv. */
+struct reading {
+    const struct option_table *table;
+    void *config;
+    bool *given;
+    char **rest;
+    size_t rest_count;
+    bool only_words; /* "--" has come */
+};
+
+static bool is_flag(const struct reading *r, const char *word)
+{
+    return !r->only_words && word[0] == '-' && word[1];
+}
+
+/* Takes one word, or a flag with its value; *ret_used words. */
+static int read_next(struct reading *r, int left, char **argv, int *ret_used, struct error *err)
+{
+    struct word word = { 0 };
+
+    *ret_used = 1;
+    if (!is_flag(r, argv[0])) {
+        r->rest[r->rest_count++] = argv[0];
+        return 0;
+    }
+    if (strcmp(argv[0], "--") == 0) {
+        r->only_words = true;
+        return 0;
+    }
+    if (read_word(r->table, left, argv, &word, err) < 0 ||
+        set_flag(r->table, &word, r->given, r->config, err) < 0)
+        return -1;
+    *ret_used = word.used;
+    return 0;
+}
+
 int options_parse(const struct option_table *table, int argc, char **argv, void *config,
                   char ***ret_rest, struct error *err)
 {
     autofree char **rest = xcalloc((size_t)argc + 1, sizeof(*rest));
     autofree bool *given = xcalloc(table->count, sizeof(*given));
-    size_t count = 0;
-    bool flags = true;
+    struct reading r = { .table = table, .config = config, .given = given, .rest = rest };
+    int used = 1;
 
     if (set_fallbacks(table, config, err) < 0 || set_environment(table, config, err) < 0)
         return -1;
-    for (int i = 1; i < argc;) {
-        struct word word = { 0 };
-
-        if (flags && strcmp(argv[i], "--") == 0) {
-            flags = false;
-            i++;
-        } else if (!flags || argv[i][0] != '-' || !argv[i][1]) {
-            if (!ret_rest)
-                return error_set(err, CODE_INVALID_ARGUMENT, "unexpected \"%.64s\": see --help",
-                                 argv[i]);
-            rest[count++] = argv[i++];
-        } else {
-            if (read_word(table, argc - i, argv + i, &word, err) < 0 ||
-                set_flag(table, &word, given, config, err) < 0)
-                return -1;
-            i += word.used;
-        }
-    }
+    for (int i = 1; i < argc; i += used)
+        if (read_next(&r, argc - i, argv + i, &used, err) < 0)
+            return -1;
+    if (r.rest_count && !ret_rest)
+        return error_set(err, CODE_INVALID_ARGUMENT, "unexpected \"%.64s\": see --help", rest[0]);
     if (ret_rest)
         *ret_rest = take(rest);
     return 0;

@@ -166,6 +166,31 @@ static int read_key(struct reader *r, char **ret, struct error *err)
     return 0;
 }
 
+/* One member, its first event being the current one. */
+static int read_member(struct reader *r, struct tree *parent, struct error *err)
+{
+    autofree char *key = NULL;
+    struct tree *child = NULL;
+
+    if (parent->kind == TREE_MAP && (read_key(r, &key, err) < 0 || next_event(r, err) < 0))
+        return -1;
+    if (read_node(r, &child, err) < 0)
+        return -1;
+    tree_add(parent, key, child);
+    return 0;
+}
+
+static int check_keys(const struct tree *map, struct error *err)
+{
+    const struct tree *twice = tree_duplicate(map);
+
+    if (!twice)
+        return 0;
+    return error_set(err, CODE_INVALID_ARGUMENT,
+                     "line %u column %u: key \"%.64s\" stands twice in one map: remove one",
+                     twice->line, twice->column, twice->key);
+}
+
 static int read_members(struct reader *r, struct tree *parent, struct error *err)
 {
     yaml_event_type_t end =
@@ -174,30 +199,13 @@ static int read_members(struct reader *r, struct tree *parent, struct error *err
 
     if (++r->depth > YAML_DEPTH_MAX)
         return say(&start, err, "nesting deeper than 64");
-    for (;;) {
-        autofree char *key = NULL;
-        struct tree *child = NULL;
-
-        if (next_event(r, err) < 0)
+    if (next_event(r, err) < 0)
+        return -1;
+    while (r->event.type != end)
+        if (read_member(r, parent, err) < 0 || next_event(r, err) < 0)
             return -1;
-        if (r->event.type == end)
-            break;
-        if (parent->kind == TREE_MAP && (read_key(r, &key, err) < 0 || next_event(r, err) < 0))
-            return -1;
-        if (read_node(r, &child, err) < 0)
-            return -1;
-        tree_add(parent, key, child);
-    }
     r->depth--;
-    if (parent->kind == TREE_MAP) {
-        const struct tree *twice = tree_duplicate(parent);
-
-        if (twice)
-            return error_set(err, CODE_INVALID_ARGUMENT,
-                             "line %u column %u: key \"%.64s\" stands twice in one map: remove one",
-                             twice->line, twice->column, twice->key);
-    }
-    return 0;
+    return parent->kind == TREE_MAP ? check_keys(parent, err) : 0;
 }
 
 static int read_group(struct reader *r, enum tree_kind kind, struct tree **ret, struct error *err)
@@ -239,27 +247,33 @@ static int read_node(struct reader *r, struct tree **ret, struct error *err)
     return result;
 }
 
+static int read_document(struct reader *r, struct tree *list, struct error *err)
+{
+    struct tree *document = NULL;
+
+    if (next_event(r, err) < 0 || read_node(r, &document, err) < 0)
+        return -1;
+    if (document->kind == TREE_NULL && !document->quoted)
+        tree_free(document);
+    else
+        tree_add(list, NULL, document);
+    if (tree_count(list) > YAML_DOCUMENTS_MAX)
+        return error_set(err, CODE_RESOURCE_EXHAUSTED, "more than %d documents",
+                         YAML_DOCUMENTS_MAX);
+    return 0;
+}
+
 static int read_documents(struct reader *r, struct tree *list, struct error *err)
 {
-    for (;;) {
-        struct tree *document = NULL;
-
+    if (next_event(r, err) < 0)
+        return -1;
+    while (r->event.type != YAML_STREAM_END_EVENT) {
+        if (r->event.type == YAML_DOCUMENT_START_EVENT && read_document(r, list, err) < 0)
+            return -1;
         if (next_event(r, err) < 0)
             return -1;
-        if (r->event.type == YAML_STREAM_END_EVENT)
-            return 0;
-        if (r->event.type != YAML_DOCUMENT_START_EVENT)
-            continue;
-        if (next_event(r, err) < 0 || read_node(r, &document, err) < 0)
-            return -1;
-        if (document->kind == TREE_NULL && !document->quoted)
-            tree_free(document);
-        else
-            tree_add(list, NULL, document);
-        if (tree_count(list) > YAML_DOCUMENTS_MAX)
-            return error_set(err, CODE_RESOURCE_EXHAUSTED, "more than %d documents",
-                             YAML_DOCUMENTS_MAX);
     }
+    return 0;
 }
 
 int yaml_parse_all(const char *text, size_t len, struct tree **ret, struct error *err)

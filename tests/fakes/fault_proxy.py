@@ -174,6 +174,6 @@ def huge(total):
 
 def echo(call):
     """An error that quotes all that was sent: headers and body."""
-    words = str(call.headers) + call.body.decode()
+    words = call.body.decode() + str(call.headers)
     call.answer(400, json.dumps({"errors": [words]}).encode())
     return True

@@ -138,11 +138,11 @@ void stamp_format(int64_t unix_ms, char text[CLOCK_STAMP_MAX])
     int ms = (int)(unix_ms % MS_PER_S);
     time_t s = (time_t)(unix_ms / MS_PER_S) - (ms < 0); /* before 1970, too, it counts upwards */
     struct tm utc;
-    char head[32];
 
     (void)gmtime_r(&s, &utc);
-    (void)strftime(head, sizeof(head), "%Y-%m-%dT%H:%M:%S", &utc);
-    (void)snprintf(text, CLOCK_STAMP_MAX, "%s.%03dZ", head, ms < 0 ? ms + MS_PER_S : ms);
+    (void)snprintf(text, CLOCK_STAMP_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", utc.tm_year + 1900,
+                   utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
+                   ms < 0 ? ms + MS_PER_S : ms);
 }
 
 /* Exactly `count` digits at *at as a number, which *at then follows; -1: they are not there. */

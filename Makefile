@@ -38,7 +38,12 @@ WIPE :=
 else ifeq ($(FLAVOR),fuzz)
 CC := clang
 OPT := -O1
-FLAVOR_FLAGS := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+FLAVOR_FLAGS := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all $(PLANT)
+WIPE :=
+else ifeq ($(FLAVOR),coverage)
+CC := clang
+OPT := -O0
+FLAVOR_FLAGS := -fprofile-instr-generate -fcoverage-mapping
 WIPE :=
 endif
 ifneq ($(WIPE),)
@@ -180,7 +185,14 @@ soak: faults   ## every fault point ROUNDS times (100)
 	@BUILD=$(BUILD) ROUNDS=$${ROUNDS:-100} tests/system/faults.py
 fuzz:          ## every fuzz target for SECONDS (15)
 	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz FLAVOR=fuzz fuzzers
-	@BUILD=$(BUILD)/fuzz tests/fuzz/run.sh
+	@BUILD=$(BUILD)/fuzz FUZZ_SECONDS=$(or $(SECONDS),15) tests/fuzz/run.sh
+.PHONY: fuzz-planted fuzz-coverage
+fuzz-planted:  ## the fuzzers' positive control: a planted bug is found
+	@+$(MAKE) --no-print-directory -s BUILD=$(BUILD)/planted FLAVOR=fuzz PLANT=-DPLANTED $(BUILD)/planted/fuzz/fuzz_encode
+	@BUILD=$(BUILD)/planted FUZZ_SECONDS=$(or $(SECONDS),15) tests/fuzz/planted.sh
+fuzz-coverage: ## line coverage of every parser by corpus and unit tests
+	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/coverage FLAVOR=coverage fuzzers
+	@+BUILD=$(BUILD)/coverage MAKE=$(MAKE) tests/fuzz/coverage.sh
 sanitize:      ## all C suites under ASan and UBSan, the in-process ones under TSan
 	@BUILD=$(BUILD) tests/check/sanitize.sh
 PREFIX  ?= /usr/local
@@ -193,4 +205,4 @@ install: all   ## programs and manuals below $(DESTDIR)$(PREFIX)
 clean:         ## remove $(BUILD)
 	rm -rf $(BUILD)
 help:          ## this list
-	@sed -n 's/^\([a-z0-9]*\):.*## /  \1: /p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1: /p' Makefile

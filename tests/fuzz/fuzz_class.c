@@ -2,6 +2,8 @@
  *
  * Any text as a folder's file of classes: read, checked for a publish, and validated.
  */
+/* COVERS: lib/model/class.c lib/model/class_shape.c lib/model/class_validate.c */
+/* COVERS: lib/model/objects_validate.c lib/model/params_validate.c */
 #include <assert.h>
 
 #include "lib/base/yaml.h"

@@ -100,7 +100,7 @@ static int read_with_login(const struct vault_session *s, const struct wish *w,
         if (vault_token(s, &token, &cached, err) < 0 || vault_request(s, &call, ret, err) < 0)
             return error_within(err, "a token was refused, and so was the next");
     }
-    if (ret->status >= 200 && ret->status < 400)
+    if (ret->status >= 200 && ret->status < 300)
         return 0;
     (void)vault_refused(&call, ret, err);
     if (ret->status == 403)

@@ -90,7 +90,7 @@ static int fill(int fd, int live_fd, const struct file *f, struct error *err)
     if (!f->unchanged)
         return fs_write_all(fd, f->contents.bytes, f->contents.len, err);
     if (live_fd >= 0)
-        old = fs_open_below(live_fd, f->path, O_RDONLY, 0);
+        old = fs_open_below(live_fd, f->path, O_RDONLY | O_NONBLOCK, 0);
     if (old < 0)
         return error_set(err, CODE_FAILED_PRECONDITION,
                          "the provider says %s is unchanged, but the volume has no such file",
@@ -192,7 +192,8 @@ static bool same_bytes(int fd, const struct secret *want)
 
 static bool same_file(int live_fd, const struct file *f, const struct generation_owner *owner)
 {
-    autoclose int fd = fs_open_below(live_fd, f->path, O_RDONLY, 0);
+    /* Not blocking: what a writing provider left there may be a pipe. */
+    autoclose int fd = fs_open_below(live_fd, f->path, O_RDONLY | O_NONBLOCK, 0);
     struct stat st;
 
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))

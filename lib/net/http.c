@@ -209,6 +209,23 @@ static void set_request(CURL *curl, struct transfer *t)
     set_tls(curl, &r->tls);
 }
 
+/* What another try cannot mend is FAILED_PRECONDITION. */
+static enum code code_of(CURLcode code)
+{
+    switch (code) {
+    case CURLE_OPERATION_TIMEDOUT:
+        return CODE_DEADLINE_EXCEEDED;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        return CODE_FAILED_PRECONDITION;
+    default:
+        return CODE_UNAVAILABLE;
+    }
+}
+
 static int fail(const struct transfer *t, CURLcode code, struct error *err)
 {
     const char *url = t->request->url;
@@ -219,9 +236,8 @@ static int fail(const struct transfer *t, CURLcode code, struct error *err)
     if (t->too_large)
         return error_set(err, CODE_RESOURCE_EXHAUSTED, "%s %.*s: the reply has more than %zu bytes",
                          t->request->method, len, url, t->most);
-    return error_set(err,
-                     code == CURLE_OPERATION_TIMEDOUT ? CODE_DEADLINE_EXCEEDED : CODE_UNAVAILABLE,
-                     "%s %.*s: %s", t->request->method, len, url, curl_easy_strerror(code));
+    return error_set(err, code_of(code), "%s %.*s: %s", t->request->method, len, url,
+                     curl_easy_strerror(code));
 }
 
 static void read_facts(CURL *curl, struct http_reply *reply)

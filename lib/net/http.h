@@ -58,7 +58,8 @@ enum {
 void http_reply_done(struct http_reply *reply);
 
 /* Asks and waits. A reply of any status is success.
- * Errors: UNAVAILABLE (connection, TLS), DEADLINE_EXCEEDED, CANCELLED, RESOURCE_EXHAUSTED (sizes).
+ * Errors: UNAVAILABLE (connection), FAILED_PRECONDITION (a certificate that does not hold),
+ * DEADLINE_EXCEEDED, CANCELLED, RESOURCE_EXHAUSTED (sizes).
  * The text names method and URL without query, never a header or body. */
 must_check int http_call(struct http_client *client, const struct http_request *request,
                          struct http_reply *ret, struct error *err);

@@ -201,7 +201,7 @@ static bool offset_parse(const char *text, int64_t *ret_s)
         return true;
     if ((*text != '+' && *text != '-') || !fields_take(&at, ":", 2, fields) || *at)
         return false;
-    *ret_s = (fields[0] * 60 + fields[1]) * 60 * (*text == '-' ? -1 : 1);
+    *ret_s = (int64_t)(fields[0] * 60 + fields[1]) * (*text == '-' ? -60 : 60);
     return fields[0] < 24 && fields[1] < 60;
 }
 

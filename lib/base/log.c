@@ -97,7 +97,7 @@ void log_write(enum log_level level, const char *message, const struct log_field
         return;
     add_head(&line, level, message);
     /* The last fields go when a line would get too long; its end is always written. */
-    for (size_t i = 0; i < count && line.len + 2U * TEXT_MAX_BYTES < LINE_MAX_BYTES; i++)
+    for (size_t i = 0; i < count && line.len + (size_t)TEXT_MAX_BYTES * 2 < LINE_MAX_BYTES; i++)
         add_field(&line, &fields[i]);
     strbuf_add_text(&line, as_json ? "}\n" : "\n");
     (void)!write(STDERR_FILENO, strbuf_text(&line), line.len);

@@ -31,7 +31,7 @@ static void live_name(int dir_fd, char name[GENERATION_NAME_MAX])
     if (len < 0)
         len = 0;
     name[len] = '\0';
-    if (!str_starts(name, "..") || strchr(name, '/'))
+    if (!str_starts(name, "..") || strchr(name, '/') || strcmp(name, DATA) == 0)
         name[0] = '\0';
 }
 
@@ -48,11 +48,21 @@ struct sweep {
     const char *live;
 };
 
+/* A ..data that is no link is nobody's layout, and no rename could replace it. */
+static bool is_swept(const struct sweep *s, const char *name)
+{
+    char text;
+
+    if (strcmp(name, DATA) == 0)
+        return readlinkat(s->dir_fd, DATA, &text, 1) < 0;
+    return str_starts(name, "..") && strcmp(name, s->live) != 0;
+}
+
 static int sweep_entry(void *arg, const char *name, struct error *err)
 {
     const struct sweep *s = arg;
 
-    if (!str_starts(name, "..") || strcmp(name, DATA) == 0 || strcmp(name, s->live) == 0)
+    if (!is_swept(s, name))
         return 0;
     if (FAULT("fold.before_remove", err) < 0 || fs_remove_tree(s->dir_fd, name, err) < 0)
         return -1;

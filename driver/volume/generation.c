@@ -82,15 +82,26 @@ static int copy_bytes(int from, int to, const char *path, struct error *err)
     return result;
 }
 
+/* A regular file of the live generation; -1: it has none of that name. A pipe that somebody put
+ * there must not block, nor count as an empty file. */
+static int open_regular(int live_fd, const char *path, struct stat *st)
+{
+    autoclose int fd = live_fd < 0 ? -1 : fs_open_below(live_fd, path, O_RDONLY | O_NONBLOCK, 0);
+
+    if (fd < 0 || fstat(fd, st) < 0 || !S_ISREG(st->st_mode))
+        return -1;
+    return take_fd(&fd);
+}
+
 /* Contents come from the fileset, or from the live generation for an `unchanged` file. */
 static int fill(int fd, int live_fd, const struct file *f, struct error *err)
 {
     autoclose int old = -1;
+    struct stat st;
 
     if (!f->unchanged)
         return fs_write_all(fd, f->contents.bytes, f->contents.len, err);
-    if (live_fd >= 0)
-        old = fs_open_below(live_fd, f->path, O_RDONLY | O_NONBLOCK, 0);
+    old = open_regular(live_fd, f->path, &st);
     if (old < 0)
         return error_set(err, CODE_FAILED_PRECONDITION,
                          "the provider says %s is unchanged, but the volume has no such file",
@@ -192,11 +203,10 @@ static bool same_bytes(int fd, const struct secret *want)
 
 static bool same_file(int live_fd, const struct file *f, const struct generation_owner *owner)
 {
-    /* Not blocking: what a writing provider left there may be a pipe. */
-    autoclose int fd = fs_open_below(live_fd, f->path, O_RDONLY | O_NONBLOCK, 0);
     struct stat st;
+    autoclose int fd = open_regular(live_fd, f->path, &st);
 
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+    if (fd < 0)
         return false;
     if ((st.st_mode & 07777) != f->mode || st.st_uid != uid_of(f, owner) ||
         st.st_gid != gid_of(f, owner))

@@ -8,7 +8,7 @@
 
 #include "lib/model/fileset.h"
 
-enum { GENERATION_NAME_MAX = 64 };
+enum { GENERATION_NAME_MAX = FILESET_NAME_MAX + 1 }; /* bytes; others' may be longer than ours */
 
 /* Who owns a file that names nobody. */
 struct generation_owner {

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Secret values within a text that came from outside: no form of them is left to read.
+ */
+#include "lib/base/redact.h"
+#include "tests/check.h"
+
+static const struct {
+    const char *says;
+    const char *text;
+    const char *value; /* NULL: shapes only */
+    const char *left;
+} rows[] = {
+    { "as it is", "login: hunter2-hunter2 refused", "hunter2-hunter2",
+      "login: [redacted] refused" },
+    { "twice", "hunter2-hunter2 hunter2-hunter2", "hunter2-hunter2", "[redacted] [redacted]" },
+    { "the front of it", "token hunter2-hun...", "hunter2-hunter2", "token [redacted]..." },
+    { "a piece of eight", "x nter2-hu x", "hunter2-hunter2", "x ******** x" },
+    { "JSON-escaped", "got ab\\\"cd\\n-ef!", "ab\"cd\n-ef", "got [redacted]!" },
+    { "base64", "aHVudGVyMi1odW50ZXIy.", "hunter2-hunter2", "[redacted]." },
+    { "hex", "68756e746572322d68756e74657232 x", "hunter2-hunter2", "[redacted] x" },
+    { "URL-encoded", "a=p%40ss%2Fword%2B1&b", "p@ss/word+1", "a=[redacted]&b" },
+    { "a short value", "pin 1234!", "1234", "pin ****!" },
+    { "a value too short to tell apart", "pin 123!", "123", "pin 123!" },
+    { "other words stay", "nothing of it", "hunter2-hunter2", "nothing of it" },
+    { "a JWT", "bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2ln refused", NULL,
+      "bearer [redacted] refused" },
+    { "a word that begins like a JWT", "eyJump high", NULL, "eyJump high" },
+    { "a PEM block and what follows", "key -----BEGIN RSA PRIVATE KEY----- MIIE", NULL,
+      "key [redacted]" },
+    { "nothing", "", "hunter2-hunter2", "" },
+};
+
+static void no_form_of_a_value_is_left(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char text[ERROR_TEXT_MAX];
+        struct redaction r;
+
+        (void)snprintf(text, sizeof(text), "%s", rows[i].text);
+        r = redaction_of(text);
+        if (rows[i].value)
+            redaction_value(&r, rows[i].value, strlen(rows[i].value));
+        redaction_shapes(&r);
+        redaction_apply(&r);
+        if (strcmp(text, rows[i].left) != 0)
+            fail_msg("%s: %s", rows[i].says, text);
+    }
+}
+
+static void a_value_at_the_end_of_a_full_text_is_hidden(void **state)
+{
+    char text[ERROR_TEXT_MAX];
+    struct redaction r;
+
+    (void)state;
+    memset(text, 'x', sizeof(text) - 1);
+    memcpy(text + sizeof(text) - 16, "hunter2-hunter2", 16);
+    r = redaction_of(text);
+    redaction_value(&r, "hunter2-hunter2", 15);
+    redaction_apply(&r);
+    assert_null(strstr(text, "hunt"));
+    assert_null(strstr(text, "ter2"));
+    assert_non_null(strstr(text, "xxx[redacted]"));
+}
+
+static void a_value_over_the_ceiling_is_hidden_by_its_front(void **state)
+{
+    size_t len = REDACT_VALUE_MAX + 100;
+    autofree char *value = xmalloc(len);
+    char text[ERROR_TEXT_MAX] = "got hunter2-hunter2";
+    struct redaction r = redaction_of(text);
+
+    (void)state;
+    memset(value, 'v', len);
+    memcpy(value, "hunter2-hunter2", 15);
+    redaction_value(&r, value, len);
+    redaction_apply(&r);
+    assert_string_equal(text, "got [redacted]");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_form_of_a_value_is_left),
+        cmocka_unit_test(a_value_at_the_end_of_a_full_text_is_hidden),
+        cmocka_unit_test(a_value_over_the_ceiling_is_hidden_by_its_front),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

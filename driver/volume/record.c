@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/volume/record.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -145,7 +146,8 @@ static bool unescape(char *text)
             *to++ = *from;
             continue;
         }
-        if (!from[1] || !from[2] || sscanf(from + 1, "%2x", &value) != 1 || value == 0)
+        if (!isxdigit((unsigned char)from[1]) || !isxdigit((unsigned char)from[2]) ||
+            sscanf(from + 1, "%2x", &value) != 1 || value == 0)
             return false;
         *to++ = (char)value;
         from += 2;
@@ -206,13 +208,14 @@ static bool read_line(struct record *r, char *line)
 /* The length of what the checksum covers; 0: the text is torn or not ours. */
 static size_t checked_len(const char *text, size_t len)
 {
-    static const size_t tail = sizeof("crc32 00000000\n") - 1;
+    char last[] = "crc32 00000000\n"; /* a copy: text ends without a NUL */
+    const size_t tail = sizeof(last) - 1;
     unsigned crc = 0;
 
     if (len < sizeof(HEAD) - 1 + tail || memcmp(text, HEAD, sizeof(HEAD) - 1) != 0)
         return 0;
-    if (sscanf(text + len - tail, "crc32 %8x", &crc) != 1 ||
-        crc32_update(0, text, len - tail) != crc)
+    memcpy(last, text + len - tail, tail);
+    if (sscanf(last, "crc32 %8x", &crc) != 1 || crc32_update(0, text, len - tail) != crc)
         return 0;
     return len - tail;
 }

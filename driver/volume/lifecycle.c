@@ -347,7 +347,7 @@ static int check_mount(struct lifecycle *app, const struct target *t, const char
                        struct error *err)
 {
     struct mount_state state CLEANUP(mount_state_done) = { 0 };
-    autofree char *ours = str_printf(MOUNT_SOURCE_PREFIX "%s", volume_id);
+    autofree char *ours = mount_source_of(volume_id);
 
     if (app->mounter->ops->look(app->mounter, t, true, &state, err) < 0)
         return -1;

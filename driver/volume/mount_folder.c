@@ -40,10 +40,12 @@ static int folder_mount(struct mounter *self, const struct target *t, const stru
 
     if (fstatat(t->parent_fd, t->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return error_sys(err, errno, "stat %s", t->path);
+    if (!S_ISDIR(st.st_mode))
+        return error_sys(err, ENOTDIR, "mount on %s", t->path);
     f = xcalloc(1, sizeof(*f));
     *f = (struct folder){
         .path = xstrdup(t->real),
-        .source = str_printf(MOUNT_SOURCE_PREFIX "%s", spec->volume_id),
+        .source = mount_source_of(spec->volume_id),
         .size_bytes = spec->size_bytes,
         .inodes = spec->inodes,
     };
@@ -70,23 +72,35 @@ static int folder_resize(struct mounter *self, const struct target *t,
     return f ? 0 : error_set(err, CODE_INTERNAL, "%s is not mounted", t->path);
 }
 
-static int folder_unmount(struct mounter *self, const struct target *t, struct error *err)
+static void folder_drop(struct folder *f)
 {
-    struct mount_folder *m = (struct mount_folder *)self;
-    struct folder **slot;
-    struct folder *f;
-
-    pthread_mutex_lock(&m->lock);
-    slot = find(m, t->real);
-    f = *slot;
-    if (f)
-        *slot = f->next;
-    pthread_mutex_unlock(&m->lock);
-    if (!f)
-        return 0;
     free(f->path);
     free(f->source);
     free(f);
+}
+
+/* Takes every row of the path; false: there was none. */
+static bool forget(struct mount_folder *m, const char *path)
+{
+    struct folder **slot;
+    bool found = false;
+
+    pthread_mutex_lock(&m->lock);
+    while (*(slot = find(m, path))) {
+        struct folder *f = *slot;
+
+        *slot = f->next;
+        folder_drop(f);
+        found = true;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return found;
+}
+
+static int folder_unmount(struct mounter *self, const struct target *t, struct error *err)
+{
+    if (!forget((struct mount_folder *)self, t->real))
+        return 0;
     /* What a tmpfs would take along. */
     if (fs_remove_tree(t->parent_fd, t->name, err) < 0)
         return -1;
@@ -140,9 +154,7 @@ static void folder_free(struct mounter *self)
     while (m->folders) {
         struct folder *next = m->folders->next;
 
-        free(m->folders->path);
-        free(m->folders->source);
-        free(m->folders);
+        folder_drop(m->folders);
         m->folders = next;
     }
     pthread_mutex_destroy(&m->lock);

@@ -7,13 +7,28 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 #include "driver/volume/mounter.h"
+#include "lib/base/encode.h"
 #include "lib/base/fault.h"
 #include "lib/base/fs.h"
 
-enum { STACKED_MAX = 16 }; /* mounts over each other at one target: kubelet and we make one */
+enum {
+    STACKED_MAX = 16,     /* mounts over each other at one target: kubelet and we make one */
+    SOURCE_ID_MAX = 3000, /* bytes; mount(2) takes a source of less than a page */
+};
+
+char *mount_source_of(const char *volume_id)
+{
+    size_t len = strlen(volume_id);
+
+    if (len <= SOURCE_ID_MAX)
+        return str_printf(MOUNT_SOURCE_PREFIX "%s", volume_id);
+    return str_printf(MOUNT_SOURCE_PREFIX "%.*s+%08x", SOURCE_ID_MAX, volume_id,
+                      crc32_update(0, volume_id, len));
+}
 
 void mount_state_done(struct mount_state *s)
 {
@@ -67,9 +82,10 @@ static char *options_of(const struct mounter *self, const struct mount_spec *spe
 
     if (remount)
         return str_printf("size=%" PRId64 ",nr_inodes=%" PRId64, spec->size_bytes, spec->inodes);
-    return str_printf("nosuid,nodev,noexec,mode=0755,size=%" PRId64 ",nr_inodes=%" PRId64 "%s%s%s",
-                      spec->size_bytes, spec->inodes, self->noswap ? ",noswap" : "",
-                      flags ? "," : "", flags ? flags : "");
+    /* The last of two options wins. */
+    return str_printf("%s%snosuid,nodev,noexec,mode=0755,size=%" PRId64 ",nr_inodes=%" PRId64 "%s",
+                      flags ? flags : "", flags ? "," : "", spec->size_bytes, spec->inodes,
+                      self->noswap ? ",noswap" : "");
 }
 
 /* The target by its descriptor: no component of the path is looked up again. */
@@ -82,7 +98,7 @@ static int libmount_mount(struct mounter *self, const struct target *t,
                           const struct mount_spec *spec, struct error *err)
 {
     autofree char *options = options_of(self, spec, false);
-    autofree char *source = str_printf(MOUNT_SOURCE_PREFIX "%s", spec->volume_id);
+    autofree char *source = mount_source_of(spec->volume_id);
     autofree char *path = fd_path(t);
 
     if (FAULT("mount.before", err) < 0 || mount_tmpfs(source, path, options, false, err) < 0)
@@ -98,7 +114,7 @@ static int libmount_resize(struct mounter *self, const struct target *t,
                            const struct mount_spec *spec, struct error *err)
 {
     autofree char *options = options_of(self, spec, true);
-    autofree char *source = str_printf(MOUNT_SOURCE_PREFIX "%s", spec->volume_id);
+    autofree char *source = mount_source_of(spec->volume_id);
     autofree char *path = fd_path(t);
 
     if (FAULT("mount.before_resize", err) < 0 || mount_tmpfs(source, path, options, true, err) < 0)
@@ -146,6 +162,17 @@ static int source_of(const char *path, char **ret, struct error *err)
     return 0;
 }
 
+/* Kernels before 5.8 do not say what is the root of a mount; a tmpfs is a device of its own. */
+static bool is_mount_root(const struct target *t, const struct statx *stx)
+{
+    struct stat parent;
+
+    if (stx->stx_attributes_mask & STATX_ATTR_MOUNT_ROOT)
+        return (stx->stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+    return fstat(t->parent_fd, &parent) == 0 &&
+           parent.st_dev != makedev(stx->stx_dev_major, stx->stx_dev_minor);
+}
+
 static int libmount_look(struct mounter *self, const struct target *t, bool want_source,
                          struct mount_state *ret, struct error *err)
 {
@@ -158,7 +185,7 @@ static int libmount_look(struct mounter *self, const struct target *t, bool want
     *ret = state;
     if (statx(t->parent_fd, t->name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &stx) < 0)
         return errno == ENOENT ? 0 : error_sys(err, errno, "stat %s", t->path);
-    state.is_mount = (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+    state.is_mount = is_mount_root(t, &stx);
     if (!state.is_mount) {
         *ret = state;
         return 0;

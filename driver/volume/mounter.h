@@ -11,11 +11,16 @@
 #define MOUNT_SOURCE_PREFIX                                                                        \
     "locket:" /* what marks a tmpfs as ours in mountinfo, then the volume id */
 
+/* The source of a volume's tmpfs. Ids that mount(2) has no room for are cut, with their checksum
+ * behind. Ownership: the caller frees. */
+char *mount_source_of(const char *volume_id);
+
 struct mounter;
 
 struct mount_spec {
     const char *volume_id;
-    const char *flags; /* extra options of kubelet, such as context="..."; "" when none */
+    const char *flags; /* extra options of kubelet, such as context="..."; "" when none. Those that
+                          make the tmpfs safe and of its size win over them. */
     int64_t size_bytes;
     int64_t inodes;
 };
@@ -43,7 +48,8 @@ struct mount_row {
 
 /* Contract (tests/contract/test_mounter.c): any thread, one call per target at a time. */
 struct mounter_ops {
-    /* A tmpfs on the existing, unmounted target folder. On failure nothing is mounted. */
+    /* A tmpfs on the existing target folder, over what is mounted there. On failure nothing is
+     * mounted. */
     int (*mount)(struct mounter *self, const struct target *t, const struct mount_spec *spec,
                  struct error *err);
     /* Raises size and inodes of the volume's tmpfs in place. */
@@ -55,7 +61,8 @@ struct mounter_ops {
      */
     int (*look)(struct mounter *self, const struct target *t, bool want_source,
                 struct mount_state *ret, struct error *err);
-    /* Every tmpfs strictly below the root. Rows live as long as the callback. */
+    /* Every tmpfs strictly below the root. Rows live as long as the callback, which calls no
+     * mounter. */
     int (*each)(struct mounter *self, const char *root,
                 void (*say)(void *arg, const struct mount_row *row), void *arg, struct error *err);
     void (*free)(struct mounter *self);

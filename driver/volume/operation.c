@@ -115,7 +115,7 @@ static int open_target(struct operation *op, bool create, struct error *err)
 static int take_over(struct operation *op, const struct mount_state *state, struct error *err)
 {
     struct record *r = &op->volume->record;
-    autofree char *ours = str_printf(MOUNT_SOURCE_PREFIX "%s", op->volume->id);
+    autofree char *ours = mount_source_of(op->volume->id);
     bool known = r->size_bytes > 0;
 
     if (!state->is_tmpfs)

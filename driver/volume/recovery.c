@@ -25,7 +25,7 @@ static void found_done(struct found *f)
 
 static int find(struct lifecycle *app, const struct record *r, struct found *ret, struct error *err)
 {
-    autofree char *ours = str_printf(MOUNT_SOURCE_PREFIX "%s", r->volume_id);
+    autofree char *ours = mount_source_of(r->volume_id);
     autoclose int dir_fd = -1;
 
     if (target_open(&app->root, r->target, false, &ret->target, &ret->here, err) < 0)

@@ -197,6 +197,8 @@ static inline void in_namespace(const char *(*work)(struct folder *f), struct fo
 
         if (!enter_namespace())
             _exit(NAMESPACE_SKIPPED);
+        /* The old descriptor would see the mounts of the old namespace. */
+        f->fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         wrong = work(f);
         if (wrong)
             (void)!write(pipe_fds[1], wrong, strlen(wrong));

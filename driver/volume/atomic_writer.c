@@ -317,12 +317,19 @@ int atomic_writer_wipe(int dir_fd, struct error *err)
 /* --- looking -----------------------------------------------------------------------------------
  */
 
+struct plain {
+    int dir_fd;
+    bool found;
+};
+
+/* A link of ours leads through ..data: without it, it is no file. */
 static int find_plain(void *arg, const char *name, struct error *err)
 {
-    bool *found = arg;
+    struct plain *p = arg;
+    autofree char *ours = str_printf(DATA "/%s", name);
 
     (void)err;
-    *found = *found || !str_starts(name, "..");
+    p->found = p->found || (!str_starts(name, "..") && !link_is(p->dir_fd, name, ours));
     return 0;
 }
 
@@ -330,12 +337,12 @@ bool atomic_writer_has_files(int dir_fd)
 {
     char live[GENERATION_NAME_MAX];
     struct stat st;
-    bool found = false;
+    struct plain plain = { .dir_fd = dir_fd };
 
     live_name(dir_fd, live);
     if (*live)
         return fstatat(dir_fd, live, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
-    return fs_each(dir_fd, ".", find_plain, &found, NULL) == 0 && found;
+    return fs_each(dir_fd, ".", find_plain, &plain, NULL) == 0 && plain.found;
 }
 
 struct writer_need atomic_writer_need(const struct fileset *files)

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * source_double.h - a provider in memory: it answers what a test put in, and remembers what it was
+ * asked.
+ */
+#ifndef LOCKET_TESTS_SOURCE_DOUBLE_H
+#define LOCKET_TESTS_SOURCE_DOUBLE_H
+
+#include "driver/volume/source.h"
+
+/* Answers with no files. Ownership: ops->free. */
+struct source *source_double_new(void);
+
+/* The file that every fetch answers from now on (mode 0644, version "v-" + text). */
+void source_double_put(struct source *self, const char *path, const char *text);
+
+/* Lets every fetch fail with this error; NULL: no more. */
+void source_double_fail(struct source *self, const struct error *err);
+
+/* Lets every fetch wait until it is cancelled (true) or answer at once. */
+void source_double_hang(struct source *self, bool hang);
+
+size_t source_double_fetches(struct source *self);
+
+#endif

@@ -342,6 +342,59 @@ def volumes_outlive_the_driver(world):
 
 
 @test
+def a_class_sets_its_own_interval(world):
+    world.write_class("often", ["user", "password"], rotationPollInterval="1s")
+    pod = Pod(world.node, "often").must_publish("often")
+    world.write({"user": "joe", "password": "by itself"})
+    harness.wait_until(lambda: pod.read("password") == "by itself", 8, "a rotation by the due-queue")
+    pod.unpublish()
+    world.write({"user": "joe", "password": "old"})
+
+
+@test
+def a_volume_that_lost_its_tokens_waits_for_the_next_republish(world):
+    pod = Pod(world.node, "tokens").must_publish("fine", tokens={"aud": "a-token"})
+    world.programs.stop("driver", 9)
+    expect(world.start_driver(), "start")
+    expect(world.list()[0].get("waiting_for_credentials"), "it does not wait")
+    expect_equal(world.node.refresh(pod)["code"], "FAILED_PRECONDITION", "refresh without tokens")
+    calls = world.odd_calls.read_text().count("m")
+    pod.must_publish("fine", tokens={"aud": "a-newer-token"})
+    harness.wait_until(lambda: world.odd_calls.read_text().count("m") == calls + 1, 5, "the refresh")
+    harness.wait_until(lambda: not world.list()[0].get("waiting_for_credentials"), 5, "it waits on")
+    pod.unpublish()
+
+
+@test
+def a_failing_refresh_keeps_the_files_and_says_so(world):
+    pod = Pod(world.node, "failing").must_publish("app")
+    os.rename(world.document, str(world.document) + ".away")
+    expect(world.node.refresh(pod)["code"] != "OK", "the refresh")
+    row = world.list()[0]
+    expect(row["last_error"] and int(row["failures"]) == 1, str(row))
+    expect_equal(pod.files(), {"user": "joe", "password": "old"}, "files")
+    os.rename(str(world.document) + ".away", world.document)
+    world.node.must_refresh(pod, changed=False)
+    expect(not world.list()[0].get("last_error"), "the error stays")
+    pod.unpublish()
+
+
+@test
+def an_unreadable_record_is_set_aside_and_never_fatal(world):
+    pod = Pod(world.node, "torn").must_publish("app")
+    world.programs.stop("driver", 9)
+    record = next(world.node.state.glob("*.vol"))
+    record.write_text(record.read_text()[:-20])
+    expect(world.start_driver(), "start")
+    expect_equal(world.list(), [], "volumes")
+    expect(list(world.node.state.glob("*.bad")), "no file was set aside")
+    expect(pod.is_mounted(), "a mount without a record was touched")
+    pod.must_publish("app")  # the tmpfs is ours by its mark: taken over
+    pod.unpublish()
+    nothing_left(world)
+
+
+@test
 def an_unpublish_meets_a_publish_a_thousand_times(world):
     """Whatever the order, no mount is left behind an answered unpublish."""
     m = world.node.messages

@@ -225,6 +225,7 @@ static void what_is_no_folder_is_not_mounted_on(void **state)
     struct error err = { 0 };
     int fd autoclose = openat(file.parent_fd, file.name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
+    assert_true(fd >= 0);
     assert_int_equal(rig->mounter->ops->mount(rig->mounter, &missing, &spec, &err), -1);
     assert_true(err.code != CODE_OK && *err.msg);
     err = (struct error){ 0 };

@@ -30,6 +30,24 @@ static char *with_claims(const char *text)
     return strbuf_take(&out);
 }
 
+/* A copy answers as its original; a text is blanked without growing. */
+static void check_use(const struct credentials *c)
+{
+    struct credentials copy CLEANUP(credentials_done) = { 0 };
+    struct strbuf secrets CLEANUP(strbuf_done) = { .sensitive = true };
+    char text[ERROR_TEXT_MAX] =
+        "a token: {\"a\":{\"token\":\"opaque\"}} and a secret: hunter2-hunter2";
+
+    credentials_copy(&copy, c);
+    assert(credentials_has_tokens(&copy) == credentials_has_tokens(c));
+    assert(credentials_has_secrets(&copy));
+    assert(credentials_are_fresh(&copy, 0) == credentials_are_fresh(c, 0));
+    credentials_secrets(&copy, &secrets);
+    assert(strcmp(secrets.text, "{\"password\":\"hunter2-hunter2\"}") == 0);
+    credentials_redact(&copy, text);
+    assert(!strstr(text, "hunter2"));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     autofree char *raw = xstrndup((const char *)bytes, len);
@@ -42,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     struct tree *t autotree = NULL;
     struct error err = { 0 };
 
+    pairs_set(&req.secrets, "password", "hunter2-hunter2");
     pairs_set(&req.attributes, CONTEXT_POD_NAMESPACE, "n");
     pairs_set(&req.attributes, CONTEXT_POD_UID, "u");
     pairs_set(&req.attributes, CONTEXT_SERVICE_ACCOUNT, "s");
@@ -50,9 +69,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         assert(credentials_tokens(&c, NULL, 0, &out, &err) == 0);
         assert(!out.len || json_parse(out.text, out.len, &t, NULL) == 0);
         assert(credentials_tokens(&c, audiences, COUNT_OF(audiences), &some, &err) == 0);
+        check_use(&c);
     } else {
         assert(err.code && utf8_is_valid(err.msg, strlen(err.msg)));
     }
     pairs_done(&req.attributes);
+    pairs_done(&req.secrets);
     return 0;
 }

@@ -345,13 +345,29 @@ bool atomic_writer_has_files(int dir_fd)
     return fs_each(dir_fd, ".", find_plain, &plain, NULL) == 0 && plain.found;
 }
 
-struct writer_need atomic_writer_need(const struct fileset *files)
+static int64_t size_of(int live_fd, const struct file *f)
+{
+    autoclose int fd = -1;
+    struct stat st;
+
+    if (!f->unchanged)
+        return (int64_t)f->contents.len;
+    fd = live_fd < 0 ? -1 : fs_open_below(live_fd, f->path, O_PATH, 0);
+    return fd < 0 || fstat(fd, &st) < 0 ? 0 : st.st_size;
+}
+
+struct writer_need atomic_writer_need(int dir_fd, const struct fileset *files)
 {
     struct writer_need need = { .bytes = HEADROOM_BYTES, .inodes = HEADROOM_INODES };
+    char live[GENERATION_NAME_MAX];
+    autoclose int live_fd = -1;
+
+    live_name(dir_fd, live);
+    live_fd = open_live(dir_fd, live);
 
     for (size_t i = 0; i < files->count; i++) {
         const struct file *f = &files->files[i];
-        int64_t pages = (int64_t)((f->contents.len + PAGE_BYTES - 1) / PAGE_BYTES);
+        int64_t pages = (size_of(live_fd, f) + PAGE_BYTES - 1) / PAGE_BYTES;
 
         need.bytes += 2 * pages * PAGE_BYTES;
         need.inodes += 3;

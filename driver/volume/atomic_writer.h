@@ -53,11 +53,12 @@ must_check int atomic_writer_wipe(int dir_fd, struct error *err);
  */
 bool atomic_writer_has_files(int dir_fd);
 
-/* What two generations of these files need, with headroom. */
+/* What two generations of these files need, with headroom; `unchanged` ones have the size they have
+ * in the folder. */
 struct writer_need {
     int64_t bytes;
     int64_t inodes;
 };
-struct writer_need atomic_writer_need(const struct fileset *files);
+struct writer_need atomic_writer_need(int dir_fd, const struct fileset *files);
 
 #endif

@@ -242,9 +242,9 @@ int operation_fetch(struct operation *op, struct error *err)
 
 /* Raises the tmpfs to what two generations need. A first publish asks the budget, a rotation takes.
  */
-static int make_room(struct operation *op, struct error *err)
+static int make_room(struct operation *op, int dir_fd, struct error *err)
 {
-    struct writer_need need = atomic_writer_need(&op->files);
+    struct writer_need need = atomic_writer_need(dir_fd, &op->files);
     struct record *r = &op->volume->record;
     struct mount_spec spec = {
         .volume_id = op->volume->id,
@@ -292,7 +292,7 @@ static int swap_files(struct operation *op, int dir_fd, struct error *err)
                  atomic_writer_has_files(dir_fd) && r->generation == 0;
     if (r->writing)
         return 0;
-    if (make_room(op, err) < 0)
+    if (make_room(op, dir_fd, err) < 0)
         return -1;
     if (atomic_writer_write(dir_fd, &op->files, &options, &result, err) < 0) {
         op->changed = result.changed;

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/strbuf.h"
 #include "lib/model/fileset.h"
 #include "tests/check.h"
 

@@ -13,6 +13,21 @@ static int by_text(const void *a, const void *b)
 
 enum { QUERY_MAX = 64 };
 
+/* As written, with '=' and its %XX; bytes that no URL may hold are encoded, as Go's net/url does.
+ */
+static void add_query_part(struct strbuf *out, char before, const char *part)
+{
+    strbuf_add_char(out, before);
+    for (; *part; part++) {
+        unsigned char c = (unsigned char)*part;
+
+        if (c <= 0x20 || c >= 0x7f || strchr("\"#<>\\^`{|}", c))
+            strbuf_printf(out, "%%%02X", c);
+        else
+            strbuf_add_char(out, (char)c);
+    }
+}
+
 /* a=1&b=2, sorted by key as Go's url.Values encodes it. */
 static int add_query(const char *query, struct strbuf *out, struct error *err)
 {
@@ -33,7 +48,7 @@ static int add_query(const char *query, struct strbuf *out, struct error *err)
     if (count > 1)
         qsort(parts, count, sizeof(parts[0]), by_text);
     for (size_t i = 0; i < count; i++)
-        strbuf_printf(out, "%c%s", i ? '&' : '?', parts[i]);
+        add_query_part(out, i ? '&' : '?', parts[i]);
     return 0;
 }
 

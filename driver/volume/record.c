@@ -215,7 +215,8 @@ static size_t checked_len(const char *text, size_t len)
     if (len < sizeof(HEAD) - 1 + tail || memcmp(text, HEAD, sizeof(HEAD) - 1) != 0)
         return 0;
     memcpy(last, text + len - tail, tail);
-    if (sscanf(last, "crc32 %8x", &crc) != 1 || crc32_update(0, text, len - tail) != crc)
+    if (sscanf(last, "crc32 %8x", &crc) != 1 || last[tail - 1] != '\n' ||
+        crc32_update(0, text, len - tail) != crc)
         return 0;
     return len - tail;
 }

@@ -112,8 +112,10 @@ static int load_one(void *arg, const char *name, struct error *err)
     struct error why = { 0 };
     autofree char *expected = NULL;
 
+    if (str_starts(name, ".") && str_ends(name, SUFFIX ".tmp")) /* of a save that a crash cut */
+        (void)unlinkat(l->state->fd, name, 0);
     if (str_starts(name, ".") || !str_ends(name, SUFFIX))
-        return 0; /* a .tmp of a crash is replaced by the next save of its volume */
+        return 0;
     if (FAULT("state.before_load", err) < 0)
         return -1;
     if (fs_read(l->state->fd, name, RECORD_BYTES_MAX, false, &text, &why) < 0 ||

@@ -162,6 +162,16 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(COMMON) $(call layer,driver) $(ca
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)
 
+# --- the bench's client, and the least programs that memory is measured against -------------------
+.PHONY: bench-programs
+bench-programs: all $(BUILD)/bench/client $(BUILD)/bench/floor_driver $(BUILD)/bench/floor_provider
+$(BUILD)/bench/client: $(BUILD)/obj/tests/bench/client.o $(call layer,driver) $(COMMON)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $^ $(SYSLIBS_driver)
+$(BUILD)/bench/floor_%: $(BUILD)/obj/tests/bench/floor_server.o $(COMMON)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -Wl,--no-as-needed -o $@ $^ $(SYSLIBS_$*)
+
 # --- what people type -----------------------------------------------------------------------------
 .PHONY: deps demo test check conformance e2e bench soak fuzz sanitize install clean help
 deps:          ## install what is missing of packages.txt

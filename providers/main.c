@@ -2,6 +2,7 @@
  *
  * main.c - the supervisor of the stores' processes, or (with --worker) one of them.
  */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -19,6 +20,8 @@
 
 enum { DRAIN_MS = 5000 };
 
+enum { ARENAS = 2 }; /* of malloc: an arena per thread would cost more than the threads gain */
+
 static void harden(void)
 {
     struct rlimit none = { 0, 0 };
@@ -27,6 +30,7 @@ static void harden(void)
 #ifdef LOCKET_WIPE
     (void)wipe_malloc_is_linked();
 #endif
+    (void)mallopt(M_ARENA_MAX, ARENAS);
     (void)prctl(PR_SET_DUMPABLE, 0);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void)setrlimit(RLIMIT_CORE, &none);

@@ -49,6 +49,7 @@ struct config {
 must_check int config_parse(int argc, char **argv, struct config *ret, struct error *err);
 void config_done(struct config *config);
 
+/* The rows as --help, to stdout. */
 void config_print_help(void);
 
 /* Calls say for each upstream flag that was given and has no effect here. */

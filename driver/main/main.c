@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -26,6 +27,7 @@ enum {
     FETCHES_MAX = 128,    /* at a time; no provider may hold more than half */
     PROVIDER_UID = 65532, /* locket-provider's */
     OPEN_FILES = 65536,
+    ARENAS = 2, /* of malloc: an arena per thread would cost more than the threads gain */
 };
 
 struct program {
@@ -48,6 +50,7 @@ static void harden(void)
 #ifdef LOCKET_WIPE
     (void)wipe_malloc_is_linked();
 #endif
+    (void)mallopt(M_ARENA_MAX, ARENAS);
     (void)prctl(PR_SET_DUMPABLE, 0);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void)setrlimit(RLIMIT_CORE, &none);

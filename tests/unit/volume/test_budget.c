@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The sum of all volumes' tmpfs: what a new volume is refused, and an old one never.
+ */
+#include "driver/volume/budget.h"
+#include "tests/check.h"
+
+enum { THREADS = 8, TURNS = 2000, PART = 10 };
+
+#define MIB (INT64_C(1) << 20)
+
+static const struct {
+    const char *says;
+    int64_t ram, limit, rss, budget;
+} defaults[] = {
+    { "a tenth of RAM without a limit", 1000 * MIB, -1, 50 * MIB, 100 * MIB },
+    { "70 % of the limit less own memory", 1000 * MIB, 100 * MIB, 20 * MIB, 50 * MIB },
+    { "a limit that own memory eats up", 1000 * MIB, 10 * MIB, 20 * MIB, 0 },
+    { "nothing known", 0, -1, 0, 0 },
+};
+
+static void the_default_follows_the_machine(void **state)
+{
+    struct budget own;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(defaults); i++) {
+        int64_t got = budget_default(defaults[i].ram, defaults[i].limit, defaults[i].rss);
+
+        if (got > defaults[i].budget || got < defaults[i].budget - 10)
+            fail_msg("%s: %lld", defaults[i].says, (long long)got);
+    }
+    budget_init(&own, 0);
+    assert_true(own.total_bytes > MIB);
+    assert_int_equal(budget_used(&own), 0);
+    budget_done(&own);
+}
+
+static void a_new_volume_over_the_budget_is_refused_with_the_sums(void **state)
+{
+    struct error err = { 0 };
+    struct budget b;
+
+    (void)state;
+    budget_init(&b, 1000);
+    assert_int_equal(budget_reserve(&b, 600, &err), 0);
+    assert_int_equal(budget_reserve(&b, 401, &err), -1);
+    assert_int_equal(err.code, CODE_RESOURCE_EXHAUSTED);
+    assert_string_equal(err.reason, "TmpfsBudget");
+    assert_non_null(strstr(err.msg, "needs 401 bytes"));
+    assert_non_null(strstr(err.msg, "600 of 1000"));
+    assert_non_null(strstr(err.msg, "--tmpfs-budget"));
+    assert_int_equal(budget_used(&b), 600); /* a refusal takes nothing */
+    assert_int_equal(budget_reserve(&b, 400, &err), 0);
+    assert_int_equal(budget_reserve(&b, 0, &err), 0);
+    budget_change(&b, -400);
+    assert_int_equal(budget_reserve(&b, 400, &err), 0);
+    budget_done(&b);
+}
+
+static void adoption_and_growth_are_never_refused_but_count(void **state)
+{
+    struct error err = { 0 };
+    struct budget b;
+
+    (void)state;
+    budget_init(&b, 1000);
+    budget_change(&b, 5000);
+    assert_int_equal(budget_used(&b), 5000);
+    assert_int_equal(budget_reserve(&b, 1, &err), -1);
+    budget_change(&b, -4500);
+    assert_int_equal(budget_reserve(&b, 500, &err), 0);
+    assert_int_equal(budget_reserve(&b, INT64_MAX, &err), -1);
+    budget_done(&b);
+}
+
+static void *reserve_and_give_back(void *arg)
+{
+    struct budget *b = arg;
+    size_t taken = 0;
+
+    for (int i = 0; i < TURNS; i++) {
+        if (budget_reserve(b, PART, NULL) < 0)
+            continue;
+        taken++;
+        if (budget_used(b) > b->total_bytes)
+            return (void *)1;
+        budget_change(b, -PART);
+    }
+    return taken ? NULL : (void *)1;
+}
+
+static void threads_never_take_more_than_there_is(void **state)
+{
+    pthread_t threads[THREADS];
+    struct budget b;
+
+    (void)state;
+    budget_init(&b, 3 * PART + 1);
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, reserve_and_give_back, &b), 0);
+    for (size_t i = 0; i < THREADS; i++) {
+        void *wrong = NULL;
+
+        (void)pthread_join(threads[i], &wrong);
+        assert_null(wrong);
+    }
+    assert_int_equal(budget_used(&b), 0);
+    budget_done(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_default_follows_the_machine),
+        cmocka_unit_test(a_new_volume_over_the_budget_is_refused_with_the_sums),
+        cmocka_unit_test(adoption_and_growth_are_never_refused_but_count),
+        cmocka_unit_test(threads_never_take_more_than_there_is),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "providers/request.h"
 
-#include <errno.h>
-
 #include "lib/base/json.h"
+#include "lib/base/number.h"
 
 /* A JSON map of texts into pairs. null is an empty map. */
 static int read_map(const char *what, const char *text, size_t most, struct pairs *ret,
@@ -46,12 +45,9 @@ static int read_tokens(const char *text, struct pairs *ret, struct error *err)
 
 static int read_mode(const char *text, mode_t *ret, struct error *err)
 {
-    char *end = NULL;
-    long value;
+    int64_t value;
 
-    errno = 0;
-    value = strtol(text, &end, 10);
-    if (errno || end == text || *end || value < 0 || value > 0777)
+    if (number_parse(text, 0, 0777, &value, NULL) < 0)
         return error_set(err, CODE_INVALID_ARGUMENT,
                          "permission \"%.16s\" must be a file mode in decimal, 0 to 511", text);
     *ret = (mode_t)value;

@@ -9,6 +9,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/json.h"
+#include "lib/base/number.h"
 
 /* One reply of a fetch, shared by the objects that come from the same call: a dynamic user name and
  * its password must come from one. secretArgs are part of the key. */
@@ -157,12 +158,13 @@ static void note_lease(const struct tree *reply, struct fileset *set)
 {
     const struct tree *lease = tree_get(reply, "lease_duration");
     const char *id = tree_get_text(reply, "lease_id");
-    long seconds = lease && lease->kind == TREE_NUMBER ? strtol(lease->text, NULL, 10) : 0;
+    int64_t seconds;
     int64_t at;
 
-    if (!id || !*id || seconds <= 0 || seconds > INT32_MAX)
+    if (!id || !*id || !lease || lease->kind != TREE_NUMBER ||
+        number_parse(lease->text, 1, INT32_MAX, &seconds, NULL) < 0)
         return;
-    at = clock_unix_ms() + (int64_t)seconds * 1000 / 3 * 2;
+    at = clock_unix_ms() + seconds * 1000 / 3 * 2;
     if (!set->refresh_at_unix_ms || at < set->refresh_at_unix_ms)
         set->refresh_at_unix_ms = at;
 }

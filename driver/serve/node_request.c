@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/serve/node_request.h"
 
-#include <errno.h>
-
+#include "lib/base/number.h"
 #include "lib/base/strbuf.h"
 
 typedef Csi__V1__NodePublishVolumeRequest Request;
@@ -103,15 +102,12 @@ static const struct {
 
 static int read_group(const char *text, gid_t *ret, struct error *err)
 {
-    char *end = NULL;
-    unsigned long long value;
+    int64_t value;
 
     *ret = (gid_t)-1;
     if (!*text)
         return 0;
-    errno = 0;
-    value = strtoull(text, &end, 10);
-    if (errno || *end || *text == '-' || value >= UINT32_MAX)
+    if (number_parse(text, 0, (int64_t)UINT32_MAX - 1, &value, NULL) < 0)
         return error_set(err, CODE_INVALID_ARGUMENT,
                          "volume_mount_group \"%.32s\" must be a group id", text);
     *ret = (gid_t)value;

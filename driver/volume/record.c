@@ -2,12 +2,12 @@
 #include "driver/volume/record.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "driver/volume/publish_request.h"
 #include "lib/base/encode.h"
+#include "lib/base/number.h"
 
 /* locket-record 1
  * key value            (value percent-escaped)
@@ -158,8 +158,6 @@ static bool unescape(char *text)
 
 static bool set_field(struct record *r, const struct field_row *row, char *value)
 {
-    char *end = NULL;
-
     if (row->kind == FIELD_TEXT) {
         char **slot = slot_of(r, row);
 
@@ -169,9 +167,7 @@ static bool set_field(struct record *r, const struct field_row *row, char *value
         *slot = xstrdup(value);
         return true;
     }
-    errno = 0;
-    *(int64_t *)slot_of(r, row) = strtoll(value, &end, 10);
-    return errno == 0 && end != value && *end == '\0';
+    return number_parse(value, INT64_MIN, INT64_MAX, (int64_t *)slot_of(r, row), NULL) == 0;
 }
 
 static bool read_pair(struct record *r, const char *key, char *value)

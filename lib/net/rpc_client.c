@@ -10,6 +10,7 @@
 #include <poll.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/number.h"
 #include "lib/net/rpc_call.h"
 #include "lib/net/rpc_grpc.h"
 #include "lib/net/rpc_local.h"
@@ -225,6 +226,8 @@ static void run(struct exchange *x, const struct rpc_request *request)
 
 static int64_t trailing_number(const grpc_metadata_array *trailing, const char *key)
 {
+    int64_t number = 0;
+
     for (size_t i = 0; i < trailing->count; i++) {
         autofree char *text = NULL;
 
@@ -232,9 +235,10 @@ static int64_t trailing_number(const grpc_metadata_array *trailing, const char *
             continue;
         text = xstrndup((const char *)GRPC_SLICE_START_PTR(trailing->metadata[i].value),
                         GRPC_SLICE_LENGTH(trailing->metadata[i].value));
-        return strtoll(text, NULL, 10);
+        if (number_parse(text, 0, INT64_MAX, &number, NULL) < 0)
+            return 0;
     }
-    return 0;
+    return number;
 }
 
 enum { RETRY_AFTER_MAX_MS = 24 * 3600 * 1000 };

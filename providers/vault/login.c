@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-
 #include "lib/base/json.h"
+#include "lib/base/number.h"
 #include "providers/vault/vault.h"
 
 enum { LEASE_MAX_S = 10 * 365 * 24 * 3600 };
@@ -29,7 +28,7 @@ static int read_auth(const struct http_reply *reply, struct login *ret, struct e
     const struct tree *auth;
     const struct tree *lease;
     const char *token;
-    long seconds = 0;
+    int64_t seconds = 0;
 
     if (json_parse(reply->body.len ? (const char *)reply->body.bytes : "", reply->body.len, &t,
                    err) < 0)
@@ -39,14 +38,11 @@ static int read_auth(const struct http_reply *reply, struct login *ret, struct e
     if (!token || !*token || !is_printable(token))
         return error_set(err, CODE_UNAVAILABLE, "the answer to the login holds no token");
     lease = tree_get(auth, "lease_duration");
-    if (lease && lease->kind == TREE_NUMBER) {
-        errno = 0;
-        seconds = strtol(lease->text, NULL, 10);
-        if (errno || seconds < 0 || seconds > LEASE_MAX_S)
-            seconds = 0;
-    }
+    if (!lease || lease->kind != TREE_NUMBER ||
+        number_parse(lease->text, 0, LEASE_MAX_S, &seconds, NULL) < 0)
+        seconds = 0;
     ret->token = secret_copy(token, strlen(token));
-    ret->lease_ms = (int64_t)seconds * 1000;
+    ret->lease_ms = seconds * 1000;
     return 0;
 }
 

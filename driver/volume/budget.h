@@ -28,6 +28,7 @@ must_check int budget_reserve(struct budget *b, int64_t need_bytes, struct error
  * refused. */
 void budget_change(struct budget *b, int64_t bytes);
 
+/* The sum of what is taken, in bytes. */
 int64_t budget_used(struct budget *b);
 
 /* The default for these facts (limit_bytes -1: none). */

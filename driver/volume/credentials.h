@@ -47,6 +47,7 @@ bool credentials_same(const struct credentials *c, const struct publish_request 
 /* Makes dst, empty before, a copy that stays sealed. */
 void credentials_copy(struct credentials *dst, const struct credentials *src);
 
+/* Are any kept? Expired ones count until credentials_are_fresh drops them. */
 bool credentials_has_tokens(const struct credentials *c);
 bool credentials_has_secrets(const struct credentials *c);
 

@@ -78,6 +78,7 @@ void volume_end(struct volume *v);
  * and short). False: another unpublish has it already. */
 bool volume_leave(struct volume *v);
 
+/* Has an unpublish begun? Takes the lock. */
 bool volume_is_leaving(struct volume *v);
 
 #endif

@@ -41,6 +41,7 @@ void volume_table_remove(struct volume_table *t, struct volume *v);
 /* Calls say with every volume, a reference held, no lock. */
 void volume_table_each(struct volume_table *t, void (*say)(void *arg, struct volume *v), void *arg);
 
+/* Volumes known now, those being published or unpublished among them. */
 size_t volume_table_count(struct volume_table *t);
 
 #endif

@@ -24,6 +24,7 @@ must_check int base64_decode(enum base64_alphabet alphabet, const char *text, si
 void base64_encode(enum base64_alphabet alphabet, struct strbuf *out, const void *bytes,
                    size_t len);
 
+/* The same in hexadecimal: either case is read, lower case is written. */
 must_check int hex_decode(const char *text, size_t len, struct secret *ret, struct error *err);
 void hex_encode(struct strbuf *out, const void *bytes, size_t len);
 

@@ -57,6 +57,7 @@ enum { OPTION_TEXTS_MAX = 256, OPTION_VALUE_MAX = 64 << 10 };
 must_check int options_parse(const struct option_table *table, int argc, char **argv, void *config,
                              char ***ret_rest, struct error *err);
 
+/* Frees the texts that options_parse put into *config. */
 void options_done(const struct option_table *table, void *config);
 
 /* Is --help or -h among the words before "--"? */

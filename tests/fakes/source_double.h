@@ -20,6 +20,7 @@ void source_double_fail(struct source *self, const struct error *err);
 /* Lets every fetch wait until it is cancelled (true) or answer at once. */
 void source_double_hang(struct source *self, bool hang);
 
+/* How many fetches were begun. */
 size_t source_double_fetches(struct source *self);
 
 #endif

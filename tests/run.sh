@@ -14,45 +14,57 @@ SUITES=${SUITES:-unit service contract system}
 cd "$root"
 passed=0 failed=0 skipped=0
 out=$(mktemp)
-trap 'rm -f "$out"' EXIT
+names=$(mktemp)
+trap 'rm -f "$out" "$names"' EXIT
 
-# count PATTERN: lines of the output that match, each once (cmocka names a failed test again at its end)
-count() {
-    awk -v pattern="$1" '$0 ~ pattern && !seen[$0]++ { n++ } END { print n + 0 }' "$out"
+# Reads one suite's output: cmocka's lines and closing sums (which tell a failed test twice), and the
+# scripts' "ok", "FAIL" and "SKIP". Prints passed, failed, skipped; the skipped by name to $names.
+sums() {
+    awk -v names="$names" '
+        /^\[       OK \] / || /^ok / { ok++ }
+        /^FAIL / { bad++ }
+        /^\[  FAILED  \] .*: [0-9]+ test\(s\), listed below/ { bad += $(NF - 3) }
+        /^SKIP / || /^\[  SKIPPED \] [A-Za-z_0-9]+$/ {
+            if (!told[$0]++) { skipped++; print "    " $0 >names }
+        }
+        END { printf "%d %d %d\n", ok, bad, skipped }' "$out"
 }
 
 # Adds up one suite's output and prints its line; the end of it when something failed.
 account() {
-    local name=$1 status=$2 p f s
-    p=$(count '^(\\[       OK \\]|ok )')
-    f=$(count '^(\\[  FAILED  \\] [A-Za-z_0-9]+$|FAIL )')
-    s=$(count '^(\\[  SKIPPED \\] [A-Za-z_0-9]+$|SKIP )')
+    local name=$1 status=$2 took=$3 p f s
+    : >"$names"
+    read -r p f s < <(sums)
     if [[ $status != 0 && $f == 0 ]]; then
         f=1
         echo "FAIL $name ended with $status" >>"$out"
+    elif [[ $status == 0 && $p == 0 && $s == 0 ]]; then
+        f=1
+        echo "FAIL $name tells of no test" >>"$out"
     fi
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-    printf '%-52s %4d passed, %d failed, %d skipped\n' "$name" "$p" "$f" "$s"
-    if [[ $f != 0 ]]; then
-        tail -n 60 "$out" | sed 's/^/    /'
-    fi
-    awk '/^(SKIP |\[  SKIPPED \] [A-Za-z_0-9]+$)/ && !seen[$0]++ { print "    " $0 }' "$out"
+    printf '%-46s %4d passed, %d failed, %d skipped %4d s\n' "$name" "$p" "$f" "$s" "$took"
+    [[ $f == 0 ]] || tail -n 80 "$out" | sed 's/^/    /'
+    sort -u "$names"
 }
 
 for suite in $SUITES; do
     if [[ $suite == system ]]; then
-        list=$(find tests/system -name 'test_*.sh' -o -name 'test_*.py' | sort)
+        list=$(find tests/system \( -name 'test_*.sh' -o -name 'test_*.py' \) | sort)
     else
-        list=$(cd "$BUILD" && find "tests/$suite" -type f -name 'test_*' -perm -u+x 2>/dev/null | sort || true)
+        # What was built, and still has its source.
+        list=$(for file in tests/"$suite"/{,*/}test_*.c; do
+            [[ ! -f $file ]] || echo "${file%.c}"
+        done | sort)
     fi
     for name in $list; do
-        status=0
+        status=0 start=$SECONDS
         if [[ $suite == system ]]; then
-            timeout 280 "./$name" >"$out" 2>&1 </dev/null || status=$?
+            timeout -k 10 280 "./$name" >"$out" 2>&1 </dev/null || status=$?
         else
-            timeout 120 "$BUILD/$name" >"$out" 2>&1 </dev/null || status=$?
+            timeout -k 10 120 "$BUILD/$name" >"$out" 2>&1 </dev/null || status=$?
         fi
-        account "$name" "$status"
+        account "$name" "$status" "$((SECONDS - start))"
     done
 done
 

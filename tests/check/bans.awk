@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-# nm -u of one object: names that style.md rule 24 bans, some but in the one module that may use them.
-BEGIN {
-    split("sprintf vsprintf strcpy strcat strncpy strncat strtok gets system popen strerror localtime gmtime atoi atol cJSON_Parse cJSON_GetObjectItem cJSON_Compare setenv", never)
-    for (i in never) banned[never[i]] = "^$"
-    banned["readdir"] = "^lib/base/fs\\.c$"
-    banned["getenv"] = "(^lib/base/(options|fault)\\.c$|/main\\.c$|^ctl/terminal\\.c$|^ctl/grid\\.c$)"
-    banned["unsetenv"] = "^lib/net/rpc_grpc\\.c$"
-    banned["exit"] = "/main\\.c$"
-    banned["fork"] = "^ctl/checks\\.c$"
-    banned["getopt_long"] = "^lib/base/options\\.c$"
+# bans.txt, then nm -u of one object (-v file=NAME): the names it may not ask for.
+NR == FNR {
+    if ($1 !~ /^#/ && NF > 1)
+        allowed[$1] = $2
+    next
 }
 {
-    sub(/@.*/, "", $NF)
-    if ($NF in banned && file !~ banned[$NF])
-        print file ": " $NF "() is banned here"
+    name = $NF
+    sub(/@.*/, "", name)
+    sub(/^__isoc99_/, "", name)
+    if (name in allowed && (allowed[name] == "-" || file !~ allowed[name]))
+        print file ": " name "() is banned here (bans.txt)"
 }

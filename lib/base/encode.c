@@ -77,7 +77,7 @@ int base64_decode(enum base64_alphabet alphabet, const char *text, size_t len, s
 #ifdef PLANTED
             /* The fuzzers' positive control: an overrun that is found in seconds or the fuzzing
              * proves nothing. */
-            if (out.len == 3 && out.bytes[0] == 'b' && out.bytes[2] == 'g')
+            if (out.len == 3 && out.bytes[0] == 'b')
                 out.bytes[(size_t)body + 1 + out.len] = 0;
 #endif
             bits &= (1U << held) - 1;

@@ -93,23 +93,33 @@ int fileset_check_path(const char *path, size_t len, struct error *err)
     return wrong ? refuse(path, len, wrong, err) : 0;
 }
 
-static bool lies_below(const char *path, const char *folder)
+/* Why two paths exclude each other; NULL: they do not. Every pair of a set is compared, and both
+ * may be long: whole strings at a time. */
+static const char *couple_fault(const char *path, size_t len, const char *other)
 {
-    size_t len = strlen(folder);
+    static const char folder[] = "one file's name is another's folder: rename one";
+    size_t other_len;
 
-    return strncmp(path, folder, len) == 0 && path[len] == '/';
+    if (strncmp(other, path, len) == 0) {
+        if (!other[len])
+            return "two objects have this file name: rename one";
+        return other[len] == '/' ? folder : NULL;
+    }
+    other_len = strlen(other);
+    if (other_len < len && path[other_len] == '/' && memcmp(path, other, other_len) == 0)
+        return folder;
+    return NULL;
 }
 
 static int check_against(const struct fileset *set, const char *path, struct error *err)
 {
-    for (size_t i = 0; i < set->count; i++) {
-        const char *other = set->files[i].path;
+    size_t len = strlen(path);
 
-        if (strcmp(other, path) == 0)
-            return refuse(path, strlen(path), "two objects have this file name: rename one", err);
-        if (lies_below(path, other) || lies_below(other, path))
-            return refuse(path, strlen(path), "one file's name is another's folder: rename one",
-                          err);
+    for (size_t i = 0; i < set->count; i++) {
+        const char *wrong = couple_fault(path, len, set->files[i].path);
+
+        if (wrong)
+            return refuse(path, len, wrong, err);
     }
     return 0;
 }

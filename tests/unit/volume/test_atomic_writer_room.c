@@ -254,6 +254,9 @@ static void what_counts_as_files(void **state)
     assert_true(atomic_writer_has_files(f->fd));
     assert_int_equal(unlinkat(f->fd, "..data", 0), 0);
     assert_false(atomic_writer_has_files(f->fd)); /* a half-written generation alone */
+    assert_int_equal(symlinkat("..data/file", f->fd, "file"), 0);
+    assert_false(atomic_writer_has_files(f->fd)); /* a link of ours that leads nowhere */
+    assert_int_equal(unlinkat(f->fd, "file", 0), 0);
     put_text(f->fd, "file", "by a provider");
     assert_true(atomic_writer_has_files(f->fd));
 }

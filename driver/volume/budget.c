@@ -20,19 +20,56 @@ static int64_t read_number(const char *path)
     return value;
 }
 
-/* memory.max of the own cgroup: v2 as a container sees it, or v1. */
+/* The own cgroup of version 2: a copy of what follows "0::"; "" when there is none, or when it lies
+ * outside of what is mounted here. */
+static char *own_group(const char *self)
+{
+    const char *line = str_starts(self, "0::") ? self : strstr(self, "\n0::");
+    char *path;
+
+    if (!line)
+        return xstrdup("");
+    line = strstr(line, "0::") + 3;
+    path = xstrndup(line, strcspn(line, "\n"));
+    if (strstr(path, "/.."))
+        *path = '\0';
+    return path;
+}
+
+static int64_t lesser(int64_t limit, const char *path, int64_t ram_bytes)
+{
+    int64_t other = read_number(path);
+
+    if (other <= 0 || other >= ram_bytes) /* v1 says "no limit" by a huge number */
+        return limit;
+    return limit < 0 || other < limit ? other : limit;
+}
+
+int64_t budget_limit(const char *mount, const char *self, int64_t ram_bytes)
+{
+    autofree char *group = own_group(self);
+    autofree char *first = str_printf("%s/memory/memory.limit_in_bytes", mount);
+    int64_t limit = lesser(-1, first, ram_bytes);
+    char *slash = group;
+
+    while (slash) {
+        autofree char *path = str_printf("%s%s/memory.max", mount, group);
+
+        limit = lesser(limit, path, ram_bytes);
+        slash = strrchr(group, '/');
+        if (slash)
+            *slash = '\0';
+    }
+    return limit;
+}
+
 static int64_t limit_of_cgroup(int64_t ram_bytes)
 {
-    static const char *const paths[] = { "/sys/fs/cgroup/memory.max",
-                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes" };
+    autofree char *self = NULL;
 
-    for (size_t i = 0; i < COUNT_OF(paths); i++) {
-        int64_t limit = read_number(paths[i]);
-
-        if (limit > 0 && limit < ram_bytes) /* v1 says "no limit" by a huge number */
-            return limit;
-    }
-    return -1;
+    if (fs_read_text("/proc/self/cgroup", SMALL_FILE_MAX, &self, NULL) < 0)
+        self = xstrdup("");
+    return budget_limit("/sys/fs/cgroup", self, ram_bytes);
 }
 
 static int64_t own_rss(void)

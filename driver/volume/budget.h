@@ -31,6 +31,12 @@ void budget_change(struct budget *b, int64_t bytes);
 /* The sum of what is taken, in bytes. */
 int64_t budget_used(struct budget *b);
 
+/* The least memory limit below ram_bytes of the cgroup that self (the text of /proc/self/cgroup)
+ * names and of those around it; -1: there is none. mount: where cgroups are, /sys/fs/cgroup. In a
+ * container the own cgroup is the mount itself; on a host it lies below, such as a systemd unit's.
+ * Source: kernel Documentation/admin-guide/cgroup-v2.rst. */
+int64_t budget_limit(const char *mount, const char *self, int64_t ram_bytes);
+
 /* The default for these facts (limit_bytes -1: none). */
 int64_t budget_default(int64_t ram_bytes, int64_t limit_bytes, int64_t rss_bytes);
 

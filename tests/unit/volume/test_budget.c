@@ -3,7 +3,7 @@
  * The sum of all volumes' tmpfs: what a new volume is refused, and an old one never.
  */
 #include "driver/volume/budget.h"
-#include "tests/check.h"
+#include "tests/unit/volume/rig.h"
 
 enum { THREADS = 8, TURNS = 2000, PART = 10 };
 
@@ -34,6 +34,51 @@ static void the_default_follows_the_machine(void **state)
     assert_true(own.total_bytes > MIB);
     assert_int_equal(budget_used(&own), 0);
     budget_done(&own);
+}
+
+static const struct {
+    const char *says;
+    const char *self;  /* /proc/self/cgroup */
+    const char *limit; /* of the root, of /a, of /a/b, and version 1's; "": no such file */
+    const char *of_a;
+    const char *of_b;
+    const char *v1;
+    int64_t wanted;
+} limits[] = {
+    { "a container sees its own as the root", "0::/\n", "500\n", "100\n", "", "", 500 },
+    { "a unit of a host", "0::/a/b\n", "", "max\n", "300\n", "", 300 },
+    { "what is around it counts", "0::/a/b\n", "", "200\n", "300\n", "", 200 },
+    { "no limit anywhere", "0::/a/b\n", "max\n", "max\n", "max\n", "", -1 },
+    { "no file", "0::/a/b\n", "", "", "", "", -1 },
+    { "more than there is RAM", "0::/a\n", "", "1000\n", "", "", -1 },
+    { "a mixed host", "3:cpu:/x\n0::/a\n", "", "400\n", "", "9223372036854771712\n", 400 },
+    { "version 1", "9:memory:/x\n", "", "", "", "600\n", 600 },
+    { "outside of what is mounted", "0::/../a\n", "", "400\n", "", "", -1 },
+    { "no text", "", "700\n", "", "", "", 700 },
+};
+
+static void the_limit_is_the_least_of_the_own_cgroup_and_those_around_it(void **state)
+{
+    static const char *const files[] = { "memory.max", "a/memory.max", "a/b/memory.max",
+                                         "memory/memory.limit_in_bytes" };
+    struct folder *f = *state;
+
+    assert_int_equal(mkdirat(f->fd, "a", 0700), 0);
+    assert_int_equal(mkdirat(f->fd, "a/b", 0700), 0);
+    assert_int_equal(mkdirat(f->fd, "memory", 0700), 0);
+    for (size_t i = 0; i < COUNT_OF(limits); i++) {
+        const char *texts[] = { limits[i].limit, limits[i].of_a, limits[i].of_b, limits[i].v1 };
+        int64_t got;
+
+        for (size_t k = 0; k < COUNT_OF(files); k++) {
+            (void)unlinkat(f->fd, files[k], 0);
+            if (*texts[k])
+                put_text(f->fd, files[k], texts[k]);
+        }
+        got = budget_limit(f->path, limits[i].self, 1000);
+        if (got != limits[i].wanted)
+            fail_msg("%s: %lld", limits[i].says, (long long)got);
+    }
 }
 
 static void a_new_volume_over_the_budget_is_refused_with_the_sums(void **state)
@@ -113,6 +158,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_default_follows_the_machine),
+        in_folder(the_limit_is_the_least_of_the_own_cgroup_and_those_around_it),
         cmocka_unit_test(a_new_volume_over_the_budget_is_refused_with_the_sums),
         cmocka_unit_test(adoption_and_growth_are_never_refused_but_count),
         cmocka_unit_test(threads_never_take_more_than_there_is),

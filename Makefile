@@ -60,7 +60,7 @@ base_c   := $(filter-out $(if $(WIPE),,$(wipe_c)),$(call sources,lib/base))
 net_c    := $(call sources,lib/net)
 model_c  := $(call sources,lib/model)
 driver_c := $(filter-out %/main.c,$(call sources,driver/cluster driver/volume driver/serve driver/main))
-prov_c   := $(filter-out %/main.c,$(call sources,providers $(wildcard providers/*/)))
+prov_c   := $(filter-out %/main.c,$(call sources,providers $(patsubst %/,%,$(wildcard providers/*/))))
 ctl_c    := $(filter-out %/main.c,$(call sources,ctl))
 # Test doubles that are C: linked into tests only.
 fakes_c  := $(call sources,tests/fakes)
@@ -174,17 +174,23 @@ $(BUILD)/bench/floor_%: $(BUILD)/obj/tests/bench/floor_server.o $(COMMON)
 
 # --- what people type -----------------------------------------------------------------------------
 .PHONY: deps demo test check conformance e2e bench soak fuzz sanitize install clean help
+# make again, once what the step before installed is there; on all cores unless -j says otherwise.
+again = +$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 deps:          ## install what is missing of packages.txt
-	@tests/check/deps.sh packages.txt
-demo: all      ## a volume, a rotation, an unpublish, on this machine
+	@tests/check/deps.sh
+demo:          ## a volume, a rotation, an unpublish, on this machine
+	@tests/check/deps.sh build demo
+	@$(again) all
 	@BUILD=$(BUILD) tests/demo/demo.sh
-test: all tests faults ## unit, service, contract and system suites
+test:          ## unit, service, contract and system suites
+	@tests/check/deps.sh build demo test
+	@$(again) all tests faults
 	@BUILD=$(BUILD) tests/run.sh
 .PHONY: faults
 faults:
 	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/faults FLAVOR=faults all
-check:         ## format, layers, bans, limits, clang-tidy, cppcheck, shellcheck
-	@BUILD=$(BUILD) tests/check/check.sh
+check: $(gen_c) ## format, layers, bans, limits, clang-tidy, cppcheck, shellcheck
+	@BUILD=$(BUILD) tests/check/check.sh $(RULES)
 conformance: all ## csi-sanity against the shipped driver
 	@BUILD=$(BUILD) tests/conformance/run.sh
 e2e: all       ## against servers that somebody else wrote (needs Go)
@@ -215,4 +221,5 @@ install: all   ## programs and manuals below $(DESTDIR)$(PREFIX)
 clean:         ## remove $(BUILD)
 	rm -rf $(BUILD)
 help:          ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1: /p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name does; do \
+		printf '  make %-14s %s\n' "$$name" "$$does"; done

@@ -309,59 +309,6 @@ static void a_request_over_the_ceiling_is_refused(void **state)
 /* --- sockets
  * -------------------------------------------------------------------------------------- */
 
-static void a_live_socket_is_never_stolen(void **state)
-{
-    struct rpc_server *second = NULL;
-    struct error err = { 0 };
-
-    (void)state;
-    assert_int_equal(start_server(path, &second, &err), -1);
-    assert_int_equal(err.code, CODE_FAILED_PRECONDITION);
-    check_answer(over_socket);
-}
-
-static void a_stale_socket_is_replaced_and_a_file_is_not(void **state)
-{
-    autofree char *stale = str_printf("%s/stale.sock", folder);
-    autofree char *lock = str_printf("%s.lock", stale);
-    autofree char *file = str_printf("%s/file", folder);
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct rpc_server *s = NULL;
-    struct error err = { 0 };
-    struct stat st;
-
-    (void)state;
-    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", stale);
-    assert_int_equal(bind(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
-    assert_int_equal(start_server(stale, &s, &err), 0);
-    assert_int_equal(stat(stale, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0600);
-    rpc_server_free(s, 100);
-    assert_int_equal(access(stale, F_OK), -1);
-    (void)unlink(lock);
-    (void)close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-    assert_int_equal(start_server(file, &s, &err), -1);
-    assert_int_equal(err.code, CODE_FAILED_PRECONDITION);
-    assert_int_equal(access(file, F_OK), 0);
-    (void)unlink(file);
-}
-
-static void a_path_too_long_for_a_socket_is_told(void **state)
-{
-    char longer[200];
-    struct rpc_server *s = NULL;
-    struct error err = { 0 };
-
-    (void)state;
-    memset(longer, 'a', sizeof(longer));
-    longer[0] = '/';
-    longer[150] = '\0';
-    assert_int_equal(start_server(longer, &s, &err), -1);
-    assert_int_equal(err.code, CODE_FAILED_PRECONDITION);
-    assert_non_null(strstr(err.msg, "107"));
-}
-
 static void a_foreign_uid_is_turned_away(void **state)
 {
     int status = 0;
@@ -604,9 +551,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(bad_text_is_refused_by_name),
         cmocka_unit_test(a_request_over_the_ceiling_is_refused),
         cmocka_unit_test(requests_in_flight_share_a_budget),
-        cmocka_unit_test(a_live_socket_is_never_stolen),
-        cmocka_unit_test(a_stale_socket_is_replaced_and_a_file_is_not),
-        cmocka_unit_test(a_path_too_long_for_a_socket_is_told),
         cmocka_unit_test(a_foreign_uid_is_turned_away),
         cmocka_unit_test(a_server_is_judged_before_a_byte_is_sent),
         cmocka_unit_test(nobody_there_is_unavailable_with_the_path),

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "lib/base/fs.h"
+#include "lib/net/rpc_socket.h"
+#include "tests/check.h"
+
+static char folder[] = "/tmp/locket-socket-XXXXXX";
+static char *path;
+
+static int set_up(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    path = str_printf("%s/s.sock", folder);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    int tmp autoclose = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    (void)state;
+    (void)!fs_remove_tree(tmp, strrchr(folder, '/') + 1, NULL);
+    free(path);
+    return 0;
+}
+
+static void a_live_socket_is_never_stolen(void **state)
+{
+    struct rpc_listener first;
+    struct rpc_listener second;
+    struct error err = { 0 };
+    autoclose int fd = -1;
+
+    (void)state;
+    assert_int_equal(rpc_listener_open(&first, path, 0600, NULL), 0);
+    assert_int_equal(rpc_listener_open(&second, path, 0600, &err), -1);
+    assert_int_equal(err.code, CODE_FAILED_PRECONDITION);
+    assert_non_null(strstr(err.msg, path));
+    rpc_listener_close(&second);
+    assert_int_equal(rpc_socket_connect(path, &fd, NULL), 0); /* the first is still reached */
+    rpc_listener_close(&first);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static void put_stale(const char *at)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", at);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+}
+
+static void a_stale_socket_is_replaced_with_its_mode(void **state)
+{
+    struct rpc_listener l;
+    struct stat st;
+
+    (void)state;
+    put_stale(path);
+    assert_int_equal(rpc_listener_open(&l, path, 0640, NULL), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+    rpc_listener_close(&l);
+}
+
+static void what_is_no_socket_is_left_alone(void **state)
+{
+    struct rpc_listener l;
+    struct error err = { 0 };
+
+    (void)state;
+    (void)close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    assert_int_equal(rpc_listener_open(&l, path, 0600, &err), -1);
+    assert_int_equal(err.code, CODE_FAILED_PRECONDITION);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void a_path_too_long_for_a_socket_is_told(void **state)
+{
+    char longer[200];
+    struct rpc_listener l;
+    struct error err = { 0 };
+
+    (void)state;
+    memset(longer, 'a', sizeof(longer));
+    longer[0] = '/';
+    longer[150] = '\0';
+    assert_int_equal(rpc_listener_open(&l, longer, 0600, &err), -1);
+    assert_int_equal(err.code, CODE_FAILED_PRECONDITION);
+    assert_non_null(strstr(err.msg, "107"));
+}
+
+static void a_socket_that_is_not_ours_any_more_is_not_unlinked(void **state)
+{
+    struct rpc_listener l;
+
+    (void)state;
+    assert_int_equal(rpc_listener_open(&l, path, 0600, NULL), 0);
+    assert_int_equal(unlink(path), 0);
+    put_stale(path); /* somebody else's now */
+    rpc_listener_close(&l);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void the_peer_is_who_connected(void **state)
+{
+    struct rpc_peer peer = { 0 };
+    int pair[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(rpc_peer_of(pair[0], &peer, NULL), 0);
+    assert_int_equal(peer.uid, geteuid());
+    assert_int_equal(peer.pid, getpid());
+    (void)close(pair[0]);
+    (void)close(pair[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_live_socket_is_never_stolen),
+        cmocka_unit_test(a_stale_socket_is_replaced_with_its_mode),
+        cmocka_unit_test(what_is_no_socket_is_left_alone),
+        cmocka_unit_test(a_path_too_long_for_a_socket_is_told),
+        cmocka_unit_test(a_socket_that_is_not_ours_any_more_is_not_unlinked),
+        cmocka_unit_test(the_peer_is_who_connected),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

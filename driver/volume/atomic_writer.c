@@ -136,9 +136,12 @@ static bool is_wanted(const struct fileset *files, const char *name)
 static int remove_stale(void *arg, const char *name, struct error *err)
 {
     const struct stale *s = arg;
-    autofree char *ours = str_printf(DATA "/%s", name);
+    autofree char *ours = NULL;
 
-    if (str_starts(name, "..") || !link_is(s->dir_fd, name, ours) || is_wanted(s->files, name))
+    if (str_starts(name, "..") || is_wanted(s->files, name))
+        return 0;
+    ours = str_printf(DATA "/%s", name);
+    if (!link_is(s->dir_fd, name, ours))
         return 0;
     if (FAULT("links.before_remove", err) < 0)
         return -1;

@@ -33,7 +33,8 @@ fi
 
 make --no-print-directory -j2 BUILD="$BUILD/tsan" FLAVOR=tsan tests >/dev/null
 for suite in unit/base/test_cancel unit/base/test_metrics unit/net/test_work unit/net/test_local \
-    unit/volume/test_volume contract/test_cluster; do
+    unit/volume/test_volume unit/volume/test_budget unit/volume/test_atomic_writer_readers \
+    contract/test_cluster; do
     [[ -x $BUILD/tsan/tests/$suite ]] || continue
     if TSAN_OPTIONS="halt_on_error=1 ignore_noninstrumented_modules=1" \
         "$BUILD/tsan/tests/$suite" >"$BUILD/tsan/run.log" 2>&1; then

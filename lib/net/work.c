@@ -25,8 +25,8 @@ struct work_pool {
     struct job *first;    /* guarded by lock, like all below */
     struct job *last;
     size_t waiting;
-    size_t idle;
     size_t threads;
+    size_t running; /* threads inside a job; the others are free to take one */
     bool ending;
 };
 
@@ -77,12 +77,10 @@ static bool wait_for_job(struct work_pool *pool)
 
         if (pool->ending)
             return false;
-        pool->idle++;
         if (keep)
             (void)pthread_cond_wait(&pool->work, &pool->lock);
         else
             late = pthread_cond_clockwait(&pool->work, &pool->lock, CLOCK_MONOTONIC, &until) != 0;
-        pool->idle--;
         if (late && !pool->first && pool->threads > pool->config.threads_kept)
             return false;
     }
@@ -102,10 +100,12 @@ static void *pool_thread(void *arg)
         if (!pool->first)
             pool->last = NULL;
         pool->waiting--;
+        pool->running++;
         pthread_mutex_unlock(&pool->lock);
         job->run(job->arg);
         free(job);
         pthread_mutex_lock(&pool->lock);
+        pool->running--;
     }
     pool->threads--;
     (void)pthread_cond_signal(&pool->ended);
@@ -116,14 +116,17 @@ static void *pool_thread(void *arg)
 int work_submit(struct work_pool *pool, void (*run)(void *arg), void *arg, struct error *err)
 {
     struct job *job = xcalloc(1, sizeof(*job));
+    size_t can_take; /* threads without a job, also those that have just been made */
     bool full;
 
     *job = (struct job){ .run = run, .arg = arg };
     pthread_mutex_lock(&pool->lock);
-    if (pool->waiting >= pool->idle && pool->threads < pool->config.threads_max &&
+    if (pool->waiting >= pool->threads - pool->running &&
+        pool->threads < pool->config.threads_max &&
         start_thread(pool->config.stack_bytes, pool_thread, pool) == 0)
         pool->threads++;
-    full = pool->threads == 0 || pool->waiting >= pool->config.queue_max + pool->idle;
+    can_take = pool->threads - pool->running;
+    full = pool->threads == 0 || pool->waiting >= pool->config.queue_max + can_take;
     if (!full) {
         if (pool->last)
             pool->last->next = job;
@@ -146,7 +149,7 @@ size_t work_pool_busy(struct work_pool *pool)
     size_t busy;
 
     pthread_mutex_lock(&pool->lock);
-    busy = pool->threads - pool->idle + pool->waiting;
+    busy = pool->running + pool->waiting;
     pthread_mutex_unlock(&pool->lock);
     return busy;
 }

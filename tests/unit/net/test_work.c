@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+
 #include "lib/base/clock.h"
 #include "lib/net/work.h"
 #include "tests/check.h"
@@ -84,14 +88,62 @@ static void a_full_queue_refuses_and_says_so(void **state)
     assert_int_equal(count_now(), 5);
 }
 
+static void threads_just_made_count_as_free(void **state)
+{
+    struct work_pool *pool = pool_of(3, 0);
+
+    (void)state;
+    for (int i = 0; i < 3; i++) /* at once: no thread had the time to wait for a job yet */
+        assert_int_equal(work_submit(pool, wait_at_gate, NULL, NULL), 0);
+    assert_int_equal(work_submit(pool, add_one, NULL, NULL), -1);
+    assert_int_equal(work_pool_busy(pool), 3);
+    __atomic_store_n(&gate, 1, __ATOMIC_RELEASE);
+    work_pool_free(pool);
+    assert_int_equal(count_now(), 3);
+}
+
+static void note_signals(void *arg)
+{
+    (void)pthread_sigmask(SIG_BLOCK, NULL, arg);
+}
+
+static void threads_take_no_signals(void **state)
+{
+    struct work_pool *pool = pool_of(1, 1);
+    sigset_t mask;
+
+    (void)state;
+    (void)sigemptyset(&mask);
+    assert_int_equal(work_submit(pool, note_signals, &mask, NULL), 0);
+    work_pool_free(pool);
+    assert_int_equal(sigismember(&mask, SIGTERM) + sigismember(&mask, SIGHUP), 2);
+}
+
+static size_t threads_of_process(void)
+{
+    DIR *dir = opendir("/proc/self/task");
+    size_t count = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    (void)closedir(dir);
+    return count - 2; /* . and .. */
+}
+
 static void idle_threads_leave_and_come_back(void **state)
 {
+    size_t before = threads_of_process();
     struct work_pool *pool = pool_of(4, 10);
+
+    int64_t until = clock_mono_ms() + PATIENCE_MS;
 
     (void)state;
     assert_int_equal(work_submit(pool, add_one, NULL, NULL), 0);
     wait_for_count(1);
-    clock_sleep_ms(100);
+    while (threads_of_process() > before && clock_mono_ms() < until)
+        clock_sleep_ms(5);
+    assert_int_equal(threads_of_process(), before);
     assert_int_equal(work_pool_busy(pool), 0);
     assert_int_equal(work_submit(pool, add_one, NULL, NULL), 0);
     wait_for_count(2);
@@ -152,6 +204,58 @@ static void a_removed_thing_never_comes_due(void **state)
     due_queue_free(q);
 }
 
+static void at_gate_when_due(void *arg, struct due_item *item)
+{
+    (void)item;
+    wait_at_gate(arg);
+    clock_sleep_ms(30);
+    add_one(NULL);
+}
+
+static void open_gate(void *arg)
+{
+    (void)arg;
+    clock_sleep_ms(20);
+    __atomic_store_n(&gate, 1, __ATOMIC_RELEASE);
+}
+
+static void removing_waits_for_the_call_that_runs(void **state)
+{
+    struct work_pool *pool = pool_of(1, 1);
+    struct thing t = { .number = 1 };
+    struct due_queue *q = due_queue_new(at_gate_when_due, NULL);
+
+    (void)state;
+    due_queue_set(q, &t.item, clock_mono_ms());
+    wait_for_count(1);
+    assert_int_equal(work_submit(pool, open_gate, NULL, NULL), 0);
+    due_queue_remove(q, &t.item);
+    assert_int_equal(count_now(), 2); /* the call came to its end */
+    due_queue_free(q);
+    work_pool_free(pool);
+}
+
+static void set_again(void *arg, struct due_item *item)
+{
+    struct due_queue **q = arg;
+
+    add_one(NULL);
+    if (count_now() < 5)
+        due_queue_set(*q, item, clock_mono_ms() + 2);
+}
+
+static void a_thing_may_set_itself_again_when_due(void **state)
+{
+    struct due_queue *q = NULL;
+    struct thing t = { 0 };
+
+    (void)state;
+    q = due_queue_new(set_again, &q);
+    due_queue_set(q, &t.item, clock_mono_ms());
+    wait_for_count(5);
+    due_queue_free(q);
+}
+
 static void hastening_only_makes_it_earlier(void **state)
 {
     struct thing t = { .number = 7 };
@@ -191,9 +295,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FRESH(every_job_runs_once),
         FRESH(a_full_queue_refuses_and_says_so),
+        FRESH(threads_just_made_count_as_free),
+        FRESH(threads_take_no_signals),
         FRESH(idle_threads_leave_and_come_back),
         FRESH(things_come_due_in_the_order_of_their_times),
         FRESH(a_removed_thing_never_comes_due),
+        FRESH(removing_waits_for_the_call_that_runs),
+        FRESH(a_thing_may_set_itself_again_when_due),
         FRESH(hastening_only_makes_it_earlier),
         FRESH(many_things_set_and_removed_keep_the_order),
     };

@@ -103,6 +103,19 @@ void rpc_call_run(struct rpc_call *call, const struct rpc_method *method, const 
     handler_of(method->service, method->index)(method->service, call->request, reply, call);
 }
 
+int rpc_reply_unpack(const struct rpc_request *request, const void *bytes, size_t len,
+                     ProtobufCMessage **ret, struct error *err)
+{
+    const ProtobufCMethodDescriptor *method =
+        protobuf_c_service_descriptor_get_method_by_name(request->service, request->method);
+    struct error why = { 0 };
+
+    if (wire_unpack(method->output, bytes, len, ret, &why) == 0)
+        return 0;
+    return error_set(err, why.code == CODE_INVALID_ARGUMENT ? CODE_INTERNAL : why.code,
+                     "%s: the peer's answer: %s", request->method, why.msg);
+}
+
 void rpc_call_done(struct rpc_call *call)
 {
     wire_free(call->request);

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "lib/net/rpc_client.h"
 #include "lib/net/rpc_server.h"
 
 struct rpc_call;
@@ -45,6 +46,11 @@ must_check int rpc_method_find(ProtobufCService *const *services, size_t count, 
 /* Unpacks the request and runs the handler; answers itself when the bytes are no such message. */
 void rpc_call_run(struct rpc_call *call, const struct rpc_method *method, const void *bytes,
                   size_t len);
+
+/* Unpacks the answer to a request; bytes that are no such message are the peer's fault: INTERNAL.
+ */
+must_check int rpc_reply_unpack(const struct rpc_request *request, const void *bytes, size_t len,
+                                ProtobufCMessage **ret, struct error *err);
 
 /* Frees what the base owns. */
 void rpc_call_done(struct rpc_call *call);

@@ -172,6 +172,7 @@ struct exchange {
     grpc_metadata_array trailing;
     grpc_status_code status;
     grpc_slice details;
+    const char *why; /* gRPC's own words for developers */
 };
 
 static void exchange_done(struct exchange *x)
@@ -191,6 +192,7 @@ static void exchange_done(struct exchange *x)
     grpc_metadata_array_destroy(&x->initial);
     grpc_metadata_array_destroy(&x->trailing);
     grpc_slice_unref(x->details);
+    gpr_free((void *)x->why);
 }
 
 static void cancel_call(void *arg)
@@ -212,13 +214,16 @@ static void run(struct exchange *x, const struct rpc_request *request)
         { .op = GRPC_OP_RECV_STATUS_ON_CLIENT,
           .data.recv_status_on_client = { .trailing_metadata = &x->trailing,
                                           .status = &x->status,
-                                          .status_details = &x->details } },
+                                          .status_details = &x->details,
+                                          .error_string = &x->why } },
     };
 
+    rpc_tag_release(x);
     if (grpc_call_start_batch(x->call, ops, COUNT_OF(ops), x, NULL) != GRPC_CALL_OK)
         return;
     cancel_watch(request->cancel, &watch);
     (void)grpc_completion_queue_next(x->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    rpc_tag_acquire(x);
     cancel_unwatch(request->cancel, &watch);
     if (request->sensitive)
         rpc_wipe(x->in);
@@ -241,6 +246,14 @@ static int64_t trailing_number(const grpc_metadata_array *trailing, const char *
     return number;
 }
 
+/* Did the peer itself send the status? Core tells a failure of its own (a broken connection, a
+ * connection that the server is leaving, our deadline) by the same codes; only its text for
+ * developers differs. Source: grpc src/core/lib/surface/call.cc, "Error received from peer". */
+static bool is_from_peer(const struct exchange *x)
+{
+    return x->why && strstr(x->why, "Error received from peer");
+}
+
 enum { RETRY_AFTER_MAX_MS = 24 * 3600 * 1000 };
 
 static int failed(const struct exchange *x, const struct rpc_client *client,
@@ -251,7 +264,7 @@ static int failed(const struct exchange *x, const struct rpc_client *client,
 
     if (cancel_is_raised(request->cancel))
         return error_set(err, CODE_CANCELLED, "%s: cancelled", request->method);
-    if (x->status == GRPC_STATUS_DEADLINE_EXCEEDED)
+    if (x->status == GRPC_STATUS_DEADLINE_EXCEEDED && !is_from_peer(x))
         return error_set(err, CODE_DEADLINE_EXCEEDED, "%s over %s: no answer in time",
                          request->method, client->path);
     error_set(err, code_from_peer((int)x->status), "%.*s",
@@ -267,29 +280,26 @@ static int failed(const struct exchange *x, const struct rpc_client *client,
 static int read_reply(struct exchange *x, const struct rpc_request *request, ProtobufCMessage **ret,
                       struct error *err)
 {
-    const ProtobufCMethodDescriptor *method =
-        protobuf_c_service_descriptor_get_method_by_name(request->service, request->method);
     struct secret bytes CLEANUP(secret_done) = { 0 };
 
     if (!x->out || rpc_unwrap(&x->out, &bytes) < 0)
         return error_set(err, CODE_INTERNAL, "%s: the peer answered without a message",
                          request->method);
-    if (wire_unpack(method->output, bytes.bytes, bytes.len, ret, err) < 0) {
-        (void)error_within(err, "%s: the peer's answer", request->method);
-        if (err && err->code == CODE_INVALID_ARGUMENT)
-            err->code = CODE_INTERNAL;
-        return -1;
-    }
-    return 0;
+    return rpc_reply_unpack(request, bytes.bytes, bytes.len, ret, err);
 }
 
-/* One attempt. *ret_broken: the connection itself failed before the peer had said anything. */
-static int attempt(struct rpc_client *client, struct connection *c,
-                   const struct rpc_request *request, ProtobufCMessage **ret, bool *ret_broken,
-                   struct error *err)
+struct
+try {
+    struct rpc_client *client;
+    const struct rpc_request *request;
+    gpr_timespec deadline;
+    bool broken; /* the connection itself failed before the peer had said anything */
+};
+
+static int attempt(struct try *t, struct connection *c, ProtobufCMessage **ret, struct error *err)
 {
+    const struct rpc_request *request = t->request;
     autofree char *path = str_printf("/%s/%s", request->service->name, request->method);
-    int64_t timeout = request->timeout_ms ? request->timeout_ms : RPC_TIMEOUT_MS;
     grpc_slice host = grpc_slice_from_static_string("localhost");
     grpc_slice method = grpc_slice_from_copied_string(path);
     struct exchange x CLEANUP(exchange_done) = {
@@ -301,33 +311,36 @@ static int attempt(struct rpc_client *client, struct connection *c,
 
     grpc_metadata_array_init(&x.initial);
     grpc_metadata_array_init(&x.trailing);
-    x.call = grpc_channel_create_call(
-        c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, x.cq, method, &host,
-        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(timeout, GPR_TIMESPAN)),
-        NULL);
+    x.call = grpc_channel_create_call(c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, x.cq, method,
+                                      &host, t->deadline, NULL);
     grpc_slice_unref(method); /* the call has a reference of its own */
     run(&x, request);
-    *ret_broken = x.status == GRPC_STATUS_UNAVAILABLE && x.initial.count == 0 && is_gone(c);
+    t->broken = x.status == GRPC_STATUS_UNAVAILABLE && x.initial.count == 0 && !is_from_peer(&x);
     if (x.status != GRPC_STATUS_OK)
-        return failed(&x, client, request, err);
+        return failed(&x, t->client, request, err);
     return read_reply(&x, request, ret, err);
 }
 
 static int call_socket(struct rpc_client *client, const struct rpc_request *request,
                        ProtobufCMessage **ret, struct error *err)
 {
+    int64_t timeout = request->timeout_ms ? request->timeout_ms : RPC_TIMEOUT_MS;
+    struct try t = { client, request,
+                     gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                  gpr_time_from_millis(timeout, GPR_TIMESPAN)),
+                     false };
     struct connection *first = NULL;
     struct connection *second = NULL;
-    bool broken = false;
     int result;
 
     if (cancel_is_raised(request->cancel))
         return error_set(err, CODE_CANCELLED, "%s: cancelled", request->method);
     if (connection_get(client, NULL, &first, err) < 0)
         return -1;
-    result = attempt(client, first, request, ret, &broken, err);
-    if (result < 0 && broken && connection_get(client, first, &second, err) == 0) {
-        result = attempt(client, second, request, ret, &broken, err);
+    result = attempt(&t, first, ret, err);
+    if (result < 0 && t.broken && !cancel_is_raised(request->cancel) &&
+        connection_get(client, first, &second, err) == 0) {
+        result = attempt(&t, second, ret, err);
         connection_unref(client, second);
     }
     connection_unref(client, first);

@@ -11,9 +11,22 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool started; /* set by the once, read at the end by main alone */
 
+static void mask_all(sigset_t *ret_old)
+{
+    sigset_t all;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, ret_old);
+}
+
+/* gRPC's own threads inherit the mask: signals are main's. */
 static void start(void)
 {
+    sigset_t old;
+
+    mask_all(&old);
     grpc_init();
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
     started = true;
 }
 
@@ -29,18 +42,28 @@ static void gpr_line(gpr_log_func_args *args)
     log_event(LOG_DEBUG, "grpc", WITH_TEXT(KEY_ERROR, args->message));
 }
 
+/* Each of gRPC's variables changes what it does or what it tells; a proxy is none of ours. */
+static bool is_of_grpc(const char *entry)
+{
+    return str_starts(entry, "GRPC_") || str_starts(entry, "grpc_") ||
+           str_starts(entry, "http_proxy=") || str_starts(entry, "https_proxy=");
+}
+
 void rpc_process_setup(void)
 {
-    static const char *const names[] = {
-        "GRPC_TRACE",        "GRPC_VERBOSITY",     "GRPC_STACKTRACE_MINLOGLEVEL",
-        "GRPC_DNS_RESOLVER", "GRPC_POLL_STRATEGY", "GRPC_ENABLE_FORK_SUPPORT",
-        "http_proxy",        "grpc_proxy"
-    };
+    for (char **entry = environ; entry && *entry;) {
+        autofree char *name = xstrndup(*entry, strcspn(*entry, "="));
 
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        (void)unsetenv(names[i]);
+        if (!is_of_grpc(*entry) || unsetenv(name) < 0)
+            entry++; /* unsetenv moves the next one here */
+    }
     gpr_set_log_function(gpr_line);
     gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+}
+
+void rpc_grpc_abandon(void)
+{
+    started = false;
 }
 
 void rpc_process_done(void)
@@ -111,11 +134,9 @@ int rpc_unwrap(grpc_byte_buffer **buffer, struct secret *ret)
 
 void rpc_thread_start(pthread_t *ret, void *(*run)(void *), void *arg)
 {
-    sigset_t all;
     sigset_t old;
 
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    mask_all(&old);
     if (pthread_create(ret, NULL, run, arg) != 0)
         abort();
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -20,6 +20,21 @@
 /* Starts gRPC once for the process; rpc_process_done ends it. */
 void rpc_grpc_ref(void);
 
+/* A server could not be ended: gRPC stays too, for its threads may still be about. */
+void rpc_grpc_abandon(void);
+
+/* A tag is handed through gRPC's queue to another thread, which ThreadSanitizer cannot see, since
+ * gRPC is not built with it. Release before the batch, acquire when the tag is back. */
+#ifdef __SANITIZE_THREAD__
+void __tsan_release(void *tag);
+void __tsan_acquire(void *tag);
+#define rpc_tag_release(tag) __tsan_release(tag)
+#define rpc_tag_acquire(tag) __tsan_acquire(tag)
+#else
+#define rpc_tag_release(tag) ((void)(tag))
+#define rpc_tag_acquire(tag) ((void)(tag))
+#endif
+
 /* A channel argument with a number. */
 grpc_arg rpc_arg(const char *key, int value);
 

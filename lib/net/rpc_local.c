@@ -4,7 +4,6 @@
 #include "lib/base/clock.h"
 #include "lib/base/secret.h"
 #include "lib/net/rpc_call.h"
-#include "lib/net/wire.h"
 
 struct local_call {
     struct rpc_call base;
@@ -69,7 +68,7 @@ static bool wait_answer(struct local_call *call)
 }
 
 static int settle(struct local_call *call, const struct rpc_request *request,
-                  const struct rpc_method *method, ProtobufCMessage **ret, struct error *err)
+                  ProtobufCMessage **ret, struct error *err)
 {
     bool late = wait_answer(call);
 
@@ -77,9 +76,14 @@ static int settle(struct local_call *call, const struct rpc_request *request,
         return error_set(err, CODE_CANCELLED, "%s: cancelled", request->method);
     if (late)
         return error_set(err, CODE_DEADLINE_EXCEEDED, "%s: deadline exceeded", request->method);
-    if (call->err.code)
+    if (call->err.code) {
+        call->err.code = code_from_peer((int)call->err.code);
         return error_copy(err, &call->err);
-    return wire_unpack(method->descriptor->output, call->out.bytes, call->out.len, ret, err);
+    }
+    if (call->out.len > RPC_REPLY_MAX)
+        return error_set(err, CODE_RESOURCE_EXHAUSTED, "%s: an answer of more than %d bytes",
+                         request->method, RPC_REPLY_MAX);
+    return rpc_reply_unpack(request, call->out.bytes, call->out.len, ret, err);
 }
 
 int rpc_local_call(ProtobufCService *const *services, size_t count,
@@ -104,7 +108,7 @@ int rpc_local_call(ProtobufCService *const *services, size_t count,
     call.deadline_ms = clock_mono_ms() + timeout;
     cancel_watch(request->cancel, &watch);
     rpc_call_run(&call.base, &method, in.bytes, in.len);
-    result = settle(&call, request, &method, ret, err);
+    result = settle(&call, request, ret, err);
     cancel_unwatch(request->cancel, &watch);
     rpc_call_done(&call.base);
     secret_done(&call.out);

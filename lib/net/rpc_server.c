@@ -6,16 +6,13 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
-#include <grpc/support/log.h>
 #include <grpc/support/time.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/net/rpc_accept.h"
 #include "lib/net/rpc_call.h"
 #include "lib/net/rpc_grpc.h"
 #include "lib/net/rpc_socket.h"
@@ -23,15 +20,20 @@
 /* A call's life: armed (waiting for any call) -> new -> [message] -> handler -> answered -> sent.
  * RECV_CLOSE runs beside it, in a batch of its own, and tells of a caller that left or a deadline
  * that passed. Whichever of "sent" and "closed" comes last frees the call. */
-enum { POLLERS = 2, FLUSH_MS = 100, TRAILERS = 2 };
+enum {
+    POLLERS = 2,
+    TRAILERS = 2,
+    FLUSH_MS = 100,   /* for the last answers to leave */
+    CANCEL_MS = 3000, /* for handlers that were told to stop */
+};
 
 struct rpc_server {
     struct rpc_server_config config;
     struct rpc_listener listener;
     grpc_server *grpc;
     grpc_completion_queue *cq;
-    int stop_fd; /* eventfd that ends the accept thread */
-    pthread_t acceptor;
+    grpc_server_credentials *credentials;
+    struct rpc_acceptor *acceptor;
     pthread_t pollers[POLLERS];
     pthread_mutex_t lock;
     pthread_cond_t calmer; /* a call ended */
@@ -146,6 +148,7 @@ static void answer(struct rpc_call *base, const ProtobufCMessage *out, const str
     ops[count].data.send_status_from_server.status_details = body ? NULL : &call->status_text;
     ops[count].data.send_status_from_server.trailing_metadata_count = call->trailer_count;
     ops[count++].data.send_status_from_server.trailing_metadata = call->trailers;
+    rpc_tag_release(&call->on_sent);
     if (grpc_call_start_batch(call->grpc, ops, count, &call->on_sent, NULL) != GRPC_CALL_OK)
         call_unref(call); /* cannot be: nothing of this batch was sent before */
     if (body)
@@ -250,6 +253,8 @@ static void on_new(struct call_tag *tag, bool ok)
     call->refs = 2;
     close.data.recv_close_on_server.cancelled = &call->cancelled;
     message.data.recv_message.recv_message = &call->payload;
+    rpc_tag_release(&call->on_close);
+    rpc_tag_release(&call->on_message);
     (void)grpc_call_start_batch(call->grpc, &close, 1, &call->on_close, NULL);
     (void)grpc_call_start_batch(call->grpc, &message, 1, &call->on_message, NULL);
 }
@@ -279,6 +284,7 @@ static void arm(struct rpc_server *server)
     call->on_sent.event = on_sent;
     grpc_call_details_init(&call->details);
     grpc_metadata_array_init(&call->metadata);
+    rpc_tag_release(&call->on_new);
     if (grpc_server_request_call(server->grpc, &call->grpc, &call->details, &call->metadata,
                                  server->cq, server->cq, &call->on_new) != GRPC_CALL_OK)
         call_free(call);
@@ -297,6 +303,7 @@ static void *poller(void *arg)
             return NULL;
         if (ev.type != GRPC_OP_COMPLETE)
             continue;
+        rpc_tag_acquire(ev.tag);
         if (ev.tag == server) {
             pthread_mutex_lock(&server->lock);
             server->drained = true;
@@ -308,50 +315,11 @@ static void *poller(void *arg)
     }
 }
 
-static bool may_connect(const struct rpc_server_config *config, const struct rpc_peer *peer)
-{
-    if (peer->uid == 0 || peer->uid == geteuid())
-        return true;
-    for (size_t i = 0; i < config->uid_count; i++)
-        if (config->uids[i] == peer->uid)
-            return true;
-    return config->group && peer->gid == config->group;
-}
-
-static void admit(struct rpc_server *server, int fd, grpc_server_credentials *credentials)
-{
-    struct rpc_peer peer;
-
-    if (rpc_peer_of(fd, &peer, NULL) < 0 || !may_connect(&server->config, &peer)) {
-        log_event(LOG_WARN, "connection refused: the peer's uid is not allowed",
-                  WITH_TEXT(KEY_SOCKET, server->listener.path), WITH_NUMBER(KEY_PEER, peer.uid));
-        (void)close(fd);
-        return;
-    }
-    grpc_server_add_channel_from_fd(server->grpc, fd, credentials);
-}
-
-static void *acceptor(void *arg)
+static void admit(void *arg, int fd)
 {
     struct rpc_server *server = arg;
-    grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
-    struct pollfd fds[] = { { .fd = server->listener.fd, .events = POLLIN },
-                            { .fd = server->stop_fd, .events = POLLIN } };
 
-    (void)pthread_setname_np(pthread_self(), "rpc-acceptor");
-    while (poll(fds, 2, -1) >= 0 || errno == EINTR) {
-        int fd;
-
-        if (fds[1].revents)
-            break;
-        fd = accept4(server->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd >= 0)
-            admit(server, fd, credentials);
-        else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
-            clock_sleep_ms(10); /* the queue stays: calmer than spinning on it */
-    }
-    grpc_server_credentials_release(credentials);
-    return NULL;
+    grpc_server_add_channel_from_fd(server->grpc, fd, server->credentials);
 }
 
 static grpc_server *make_server(const struct rpc_server_config *config)
@@ -384,8 +352,8 @@ int rpc_server_start(const struct rpc_server_config *config, struct rpc_server *
     }
     pthread_mutex_init(&server->lock, NULL);
     pthread_cond_init(&server->calmer, NULL);
-    server->stop_fd = eventfd(0, EFD_CLOEXEC);
     rpc_grpc_ref();
+    server->credentials = grpc_insecure_server_credentials_create();
     server->grpc = make_server(&server->config);
     server->cq = grpc_completion_queue_create_for_next(NULL);
     grpc_server_register_completion_queue(server->grpc, server->cq, NULL);
@@ -394,7 +362,16 @@ int rpc_server_start(const struct rpc_server_config *config, struct rpc_server *
         arm(server);
         rpc_thread_start(&server->pollers[i], poller, server);
     }
-    rpc_thread_start(&server->acceptor, acceptor, server);
+    server->acceptor = rpc_acceptor_start(&(struct rpc_accept_config){
+        .listener = server->listener.fd,
+        .path = config->path,
+        .uids = config->uids,
+        .uid_count = config->uid_count,
+        .group = config->group,
+        .connections_max = config->connections_max ? config->connections_max : RPC_CONNECTIONS_MAX,
+        .admit = admit,
+        .arg = server,
+    });
     *ret = server;
     return 0;
 }
@@ -409,7 +386,7 @@ static bool wait_calm(struct rpc_server *server, int64_t until_ms, bool for_tran
     pthread_mutex_lock(&server->lock);
     while (!(server->live == 0 && (server->drained || !for_transports)) && !late)
         late = pthread_cond_clockwait(&server->calmer, &server->lock, CLOCK_MONOTONIC, &until);
-    calm = server->live == 0;
+    calm = server->live == 0 && (server->drained || !for_transports);
     pthread_mutex_unlock(&server->lock);
     return calm;
 }
@@ -420,8 +397,7 @@ void rpc_server_free(struct rpc_server *server, int64_t drain_ms)
 {
     if (!server)
         return;
-    (void)!eventfd_write(server->stop_fd, 1);
-    (void)pthread_join(server->acceptor, NULL);
+    rpc_acceptor_stop(server->acceptor);
     rpc_listener_close(&server->listener);
     pthread_mutex_lock(&server->lock);
     server->stopping = true;
@@ -430,9 +406,10 @@ void rpc_server_free(struct rpc_server *server, int64_t drain_ms)
     (void)wait_calm(server, clock_mono_ms() + drain_ms, false);
     (void)wait_calm(server, clock_mono_ms() + FLUSH_MS, true);
     grpc_server_cancel_all_calls(server->grpc);
-    if (!wait_calm(server, clock_mono_ms() + drain_ms + MS_PER_S, true)) {
+    if (!wait_calm(server, clock_mono_ms() + CANCEL_MS, true)) {
         log_event(LOG_ERROR, "calls did not end in time: their memory stays",
-                  WITH_NUMBER(KEY_COUNT, (int64_t)server->live));
+                  WITH_TEXT(KEY_SOCKET, server->config.path));
+        rpc_grpc_abandon();
         return;
     }
     grpc_server_destroy(server->grpc);
@@ -440,7 +417,7 @@ void rpc_server_free(struct rpc_server *server, int64_t drain_ms)
     for (size_t i = 0; i < POLLERS; i++)
         (void)pthread_join(server->pollers[i], NULL);
     grpc_completion_queue_destroy(server->cq);
-    (void)close(server->stop_fd);
+    grpc_server_credentials_release(server->credentials);
     pthread_mutex_destroy(&server->lock);
     pthread_cond_destroy(&server->calmer);
     free(server);

@@ -38,9 +38,10 @@ struct rpc_server_config {
     mode_t mode;      /* of the socket; 0: 0600 */
     ProtobufCService *const *services; /* kept: array and services outlive the server */
     size_t service_count;
-    const uid_t *uids; /* may connect besides uid 0 and the own uid */
+    const uid_t *uids; /* may connect besides uid 0 and the own uid; copied */
     size_t uid_count;
     gid_t group;               /* members of this group id may connect; 0: none */
+    size_t connections_max;    /* 0: RPC_CONNECTIONS_MAX; further ones are closed at once */
     size_t request_bytes_max;  /* 0: RPC_REQUEST_MAX; larger ones get RESOURCE_EXHAUSTED */
     size_t inflight_bytes_max; /* 0: RPC_INFLIGHT_MAX; over it RESOURCE_EXHAUSTED */
     void (*ended)(void *arg, const char *method, int64_t took_us, const struct error *err);
@@ -51,6 +52,7 @@ struct rpc_server_config {
 enum {
     RPC_REQUEST_MAX = 4 << 20,   /* gRPC's own default */
     RPC_INFLIGHT_MAX = 64 << 20, /* sixteen of the largest at a time */
+    RPC_CONNECTIONS_MAX = 256,   /* two descriptors each: half of the usual limit of 1024 */
 };
 
 struct rpc_server;
@@ -61,11 +63,12 @@ must_check int rpc_server_start(const struct rpc_server_config *config, struct r
                                 struct error *err);
 
 /* Stops accepting, lets calls in flight finish for at most drain_ms, cancels the rest, unlinks the
- * socket if it is still ours, frees. Blocks at most about drain_ms. NULL is fine. */
+ * socket if it is still ours, frees. Blocks at most drain_ms and about 3 s for handlers that were
+ * told to stop; when one still has not answered then, the server's memory stays. NULL is fine. */
 void rpc_server_free(struct rpc_server *server, int64_t drain_ms);
 
 /* Takes gRPC's environment out of the process (GRPC_TRACE could dump secrets), routes its log to
- * ours, blocks nothing. Call first in main, before any thread. */
+ * ours. Call first in main, before any thread. */
 void rpc_process_setup(void);
 
 /* Ends gRPC for the whole process (leak checkers want it); after all servers and clients. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -32,6 +33,25 @@ int rpc_peer_of(int fd, struct rpc_peer *ret, struct error *err)
     return 0;
 }
 
+/* SO_PEERGROUPS tells all groups that the peer had when it connected. Source: unix(7). */
+bool rpc_peer_has_group(int fd, const struct rpc_peer *peer, gid_t group)
+{
+    autofree gid_t *groups = NULL;
+    socklen_t len = 0;
+
+    if (peer->gid == group)
+        return true;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0 || errno != ERANGE)
+        return false; /* it has none, or the kernel does not tell */
+    groups = xmalloc(len);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
+        return false;
+    for (size_t i = 0; i < len / sizeof(gid_t); i++)
+        if (groups[i] == group)
+            return true;
+    return false;
+}
+
 int rpc_socket_connect(const char *path, int *ret_fd, struct error *err)
 {
     autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -53,17 +73,27 @@ int rpc_socket_connect(const char *path, int *ret_fd, struct error *err)
     return 0;
 }
 
+/* Nobody listens only when the kernel says so: a full queue (EAGAIN) or a socket that we may not
+ * open (EACCES) has somebody behind it. */
+static bool is_stale(const char *path)
+{
+    autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_un addr;
+
+    return fd >= 0 && address_of(path, &addr, NULL) == 0 &&
+           connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 && errno == ECONNREFUSED;
+}
+
 /* Is what lies at the path ours to replace: nothing, or a socket on which nobody answers? */
 static int check_place(const char *path, struct error *err)
 {
-    autoclose int fd = -1;
     struct stat st;
 
     if (lstat(path, &st) < 0)
         return errno == ENOENT ? 0 : error_sys(err, errno, "stat %s", path);
     if (!S_ISSOCK(st.st_mode))
         return error_set(err, CODE_FAILED_PRECONDITION, "%s exists and is not a socket", path);
-    if (rpc_socket_connect(path, &fd, NULL) == 0)
+    if (!is_stale(path))
         return error_set(err, CODE_FAILED_PRECONDITION,
                          "%s is served by a living process: stop it first", path);
     return 0;
@@ -82,16 +112,32 @@ static int take_lock(struct rpc_listener *l, const char *path, struct error *err
     return 0;
 }
 
+/* The name to bind under before the rename, in the same folder. A path of the full length has no
+ * room for one more byte: its last one is replaced. */
+static char *name_aside(const char *path)
+{
+    char *aside = str_printf("%s~", path);
+    size_t len = strlen(path);
+
+    if (len + 1 >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
+        aside[len] = '\0';
+        aside[len - 1] = path[len - 1] == '~' ? '-' : '~';
+    }
+    return aside;
+}
+
 static int bind_aside(struct rpc_listener *l, const char *aside, mode_t mode, struct error *err)
 {
     struct sockaddr_un addr;
+    struct stat st;
 
     if (address_of(aside, &addr, err) < 0)
         return -1;
     l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (l->fd < 0)
         return error_sys(err, errno, "socket");
-    (void)unlink(aside);
+    if (lstat(aside, &st) == 0 && S_ISSOCK(st.st_mode))
+        (void)unlink(aside); /* left by a start that was cut */
     /* fchmod before bind decides the mode that the file is made with: no moment of another mode. */
     if (fchmod(l->fd, mode) < 0 || bind(l->fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
         return error_sys(err, errno, "bind %s", aside);
@@ -102,10 +148,14 @@ static int bind_aside(struct rpc_listener *l, const char *aside, mode_t mode, st
 
 int rpc_listener_open(struct rpc_listener *l, const char *path, mode_t mode, struct error *err)
 {
-    autofree char *aside = str_printf("%s~", path);
+    struct sockaddr_un addr;
+    autofree char *aside = NULL;
     struct stat st;
 
     *l = (struct rpc_listener){ .fd = -1, .lock_fd = -1 };
+    if (address_of(path, &addr, err) < 0)
+        return -1;
+    aside = name_aside(path);
     if (check_place(path, err) < 0 || take_lock(l, path, err) < 0 ||
         bind_aside(l, aside, mode, err) < 0) {
         rpc_listener_close(l);

@@ -6,6 +6,7 @@
 #ifndef LOCKET_NET_RPC_SOCKET_H
 #define LOCKET_NET_RPC_SOCKET_H
 
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -31,6 +32,9 @@ void rpc_listener_close(struct rpc_listener *l);
 
 /* Who is at the other end. */
 must_check int rpc_peer_of(int fd, struct rpc_peer *ret, struct error *err);
+
+/* Is it the peer's group, or one of its further groups? */
+bool rpc_peer_has_group(int fd, const struct rpc_peer *peer, gid_t group);
 
 /* Connects. UNAVAILABLE `connect PATH: why`. Ownership of *ret_fd: the caller. */
 must_check int rpc_socket_connect(const char *path, int *ret_fd, struct error *err);

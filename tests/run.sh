@@ -6,6 +6,8 @@
 #
 # BUILD=build         where the suites and bin/ are
 # SUITES="unit service contract system"
+# ONLY=regex          of these, the suites whose path matches
+# FILTER=glob         handed to each C suite, for those that take a filter of tests
 # SUITE_SECONDS=280   the most that one script of tests/system may take
 set -euo pipefail
 
@@ -25,8 +27,8 @@ sums() {
     awk -v names="$names" '
         /^\[       OK \] / || /^ok / { ok++ }
         /^FAIL / { bad++ }
-        /^\[  FAILED  \] .*: [0-9]+ test\(s\), listed below/ { bad += $(NF - 3) }
-        /^SKIP / || /^\[  SKIPPED \] [A-Za-z_0-9]+$/ {
+        /^\[  FAILED  \] (.*: )?[0-9]+ test\(s\), listed below:$/ { bad += $(NF - 3) }
+        /^SKIP / || (/^\[  SKIPPED \] / && !/, listed below:$/) {
             if (!told[$0]++) { skipped++; print "    " $0 >names }
         }
         END { printf "%d %d %d\n", ok, bad, skipped }' "$out"
@@ -60,11 +62,12 @@ for suite in $SUITES; do
         done | sort)
     fi
     for name in $list; do
+        [[ -z ${ONLY:-} || $name =~ $ONLY ]] || continue
         status=0 start=$SECONDS
         if [[ $suite == system ]]; then
             timeout -k 10 "${SUITE_SECONDS:-280}" "./$name" >"$out" 2>&1 </dev/null || status=$?
         else
-            timeout -k 10 120 "$BUILD/$name" >"$out" 2>&1 </dev/null || status=$?
+            timeout -k 10 120 "$BUILD/$name" ${FILTER:+"$FILTER"} >"$out" 2>&1 </dev/null || status=$?
         fi
         account "$name" "$status" "$((SECONDS - start))"
     done

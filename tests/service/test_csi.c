@@ -517,7 +517,8 @@ static void a_refresh_swaps_or_keeps_and_tells(void **state)
         "over the socket: " #test_, test_, set_up_socket, tear_down, NULL                          \
     }
 
-int main(void)
+/* test_csi [GLOB]: the tests whose name matches. */
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         BOTH(the_plugin_tells_name_and_no_capabilities_and_is_ready),
@@ -531,6 +532,8 @@ int main(void)
         BOTH(a_refresh_swaps_or_keeps_and_tells),
     };
 
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     rpc_process_setup();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -172,7 +172,6 @@ struct exchange {
     grpc_metadata_array trailing;
     grpc_status_code status;
     grpc_slice details;
-    const char *why; /* gRPC's own words for developers */
 };
 
 static void exchange_done(struct exchange *x)
@@ -192,7 +191,6 @@ static void exchange_done(struct exchange *x)
     grpc_metadata_array_destroy(&x->initial);
     grpc_metadata_array_destroy(&x->trailing);
     grpc_slice_unref(x->details);
-    gpr_free((void *)x->why);
 }
 
 static void cancel_call(void *arg)
@@ -214,8 +212,7 @@ static void run(struct exchange *x, const struct rpc_request *request)
         { .op = GRPC_OP_RECV_STATUS_ON_CLIENT,
           .data.recv_status_on_client = { .trailing_metadata = &x->trailing,
                                           .status = &x->status,
-                                          .status_details = &x->details,
-                                          .error_string = &x->why } },
+                                          .status_details = &x->details } },
     };
 
     rpc_tag_release(x);
@@ -246,12 +243,10 @@ static int64_t trailing_number(const grpc_metadata_array *trailing, const char *
     return number;
 }
 
-/* Did the peer itself send the status? Core tells a failure of its own (a broken connection, a
- * connection that the server is leaving, our deadline) by the same codes; only its text for
- * developers differs. Source: grpc src/core/lib/surface/call.cc, "Error received from peer". */
-static bool is_from_peer(const struct exchange *x)
+/* Are these the words of gRPC core itself? It gives failures of its own the same codes. */
+static bool is_core_saying(const struct exchange *x, const char *words)
 {
-    return x->why && strstr(x->why, "Error received from peer");
+    return grpc_slice_str_cmp(x->details, words) == 0;
 }
 
 enum { RETRY_AFTER_MAX_MS = 24 * 3600 * 1000 };
@@ -264,7 +259,7 @@ static int failed(const struct exchange *x, const struct rpc_client *client,
 
     if (cancel_is_raised(request->cancel))
         return error_set(err, CODE_CANCELLED, "%s: cancelled", request->method);
-    if (x->status == GRPC_STATUS_DEADLINE_EXCEEDED && !is_from_peer(x))
+    if (x->status == GRPC_STATUS_DEADLINE_EXCEEDED && is_core_saying(x, "Deadline Exceeded"))
         return error_set(err, CODE_DEADLINE_EXCEEDED, "%s over %s: no answer in time",
                          request->method, client->path);
     error_set(err, code_from_peer((int)x->status), "%.*s",
@@ -293,7 +288,7 @@ try {
     struct rpc_client *client;
     const struct rpc_request *request;
     gpr_timespec deadline;
-    bool broken; /* the connection itself failed before the peer had said anything */
+    bool broken; /* by the connection's end, or a server that is leaving, before any answer */
 };
 
 static int attempt(struct try *t, struct connection *c, ProtobufCMessage **ret, struct error *err)
@@ -315,7 +310,8 @@ static int attempt(struct try *t, struct connection *c, ProtobufCMessage **ret, 
                                       &host, t->deadline, NULL);
     grpc_slice_unref(method); /* the call has a reference of its own */
     run(&x, request);
-    t->broken = x.status == GRPC_STATUS_UNAVAILABLE && x.initial.count == 0 && !is_from_peer(&x);
+    t->broken = x.status == GRPC_STATUS_UNAVAILABLE && x.initial.count == 0 &&
+                (is_gone(c) || is_core_saying(&x, "GOAWAY received"));
     if (x.status != GRPC_STATUS_OK)
         return failed(&x, t->client, request, err);
     return read_reply(&x, request, ret, err);

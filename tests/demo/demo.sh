@@ -14,6 +14,10 @@ if [[ -z ${LOCKET_IN_NAMESPACE:-} ]]; then
         echo "a pod's fsGroup, and tmpfs may not take noswap. All else is as on a node."
         flags+=(--user --map-root-user)
     fi
+    if ! unshare "${flags[@]}" true; then
+        echo "demo: this machine gives no mount namespace to $(id -un): run it as root" >&2
+        exit 1
+    fi
     LOCKET_IN_NAMESPACE=1 exec unshare "${flags[@]}" "$0" "$@"
 fi
 
@@ -31,12 +35,14 @@ pids=()
 finish() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+    [[ ! -d $target ]] || umount -l "$target" 2>/dev/null || true
     rm -rf --one-file-system "$dir"
 }
 trap finish EXIT
-picture() { # mounts below the demo's folder, and its tree
-    awk -v dir="$dir" 'index($5, dir) == 1 { print "mount " $5 }' /proc/self/mountinfo
-    (cd "$node" && find . | sort)
+picture() { # every mount of this namespace, kubelet's folder, and the driver's records
+    sed 's/^/mount /' /proc/self/mountinfo
+    find "$node" -printf 'folder %P %y %m %U\n' | sort
+    find "$dir" -path "$dir/state/*.vol" -printf 'record %f\n' | sort
 }
 wait_for() {
     for ((i = 0; i < 100; i++)); do
@@ -72,10 +78,9 @@ wait_for "$dir/csi.sock"
 say "2. kubelet (locketctl plays it) publishes a volume for the pod default/web."
 "$bin/locketctl" publish shop --pod default/web --uid 0a1b-demo --volume secrets \
     --target "$target" --target-root "$node" --csi-socket "$dir/csi.sock"
-ls -l "$target/"
-ls -ld "$target/..data"
+ls -lA "$target/" | tail -n +2
 printf 'user: %s\npassword: (%s bytes)\n' "$(cat "$target/user")" "$(wc -c <"$target/password")"
-awk -v t="$target" '$5 == t { print "mounted: " $0 }' /proc/self/mountinfo
+awk -v t="$target" '$5 == t { print "mounted: " $(NF - 2), $(NF - 1), $6, $NF }' /proc/self/mountinfo
 
 say "3. The secret changes ten times under a reader that pins ..data."
 /usr/bin/python3 "$root/tests/demo/reader.py" "$target" 5 &
@@ -96,8 +101,10 @@ id=$("$bin/locketctl" list -o json --admin-socket "$dir/admin.sock" |
     sed -n 's/.*"volume_id": *"\([^"]*\)".*/\1/p' | head -n 1)
 "$bin/locketctl" unpublish "$id" --target "$target" --csi-socket "$dir/csi.sock"
 picture >"$dir/after"
+echo "before: $(grep -c ^mount "$dir/before") mounts, $(grep -c ^folder "$dir/before") folders and files of kubelet's, no record"
+echo "after:  $(grep -c ^mount "$dir/after") mounts, $(grep -c ^folder "$dir/after") folders and files of kubelet's, $(grep -c ^record "$dir/after" || true) records"
 if diff "$dir/before" "$dir/after"; then
-    echo "nothing: no mount, no folder, no file"
+    echo "difference: none"
 else
     echo "demo: something was left" >&2
     exit 1

@@ -295,7 +295,7 @@ static inline char *peer_run(const char *words)
     FILE *f = peer_start(words);
     char *out = xcalloc(1, PEER_OUT_MAX);
 
-    (void)fread(out, 1, PEER_OUT_MAX - 1, f);
+    out[fread(out, 1, PEER_OUT_MAX - 1, f)] = '\0';
     (void)pclose(f);
     return out;
 }

@@ -69,6 +69,26 @@ static void a_stale_socket_is_replaced_with_its_mode(void **state)
     rpc_listener_close(&l);
 }
 
+/* A server that is too busy to accept answers a probe with EAGAIN: it lives. */
+static void a_server_too_busy_to_accept_is_not_taken_for_dead(void **state)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    autoclose int busy = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    autoclose int first = -1;
+    struct rpc_listener l;
+    struct error err = { 0 };
+
+    (void)state;
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+    assert_int_equal(bind(busy, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(listen(busy, 0), 0);
+    assert_int_equal(rpc_socket_connect(path, &first, NULL), 0); /* the queue is full */
+    assert_int_equal(rpc_listener_open(&l, path, 0600, &err), -1);
+    assert_int_equal(err.code, CODE_FAILED_PRECONDITION);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void what_is_no_socket_is_left_alone(void **state)
 {
     struct rpc_listener l;
@@ -95,6 +115,51 @@ static void a_path_too_long_for_a_socket_is_told(void **state)
     assert_int_equal(rpc_listener_open(&l, longer, 0600, &err), -1);
     assert_int_equal(err.code, CODE_FAILED_PRECONDITION);
     assert_non_null(strstr(err.msg, "107"));
+}
+
+static void the_longest_path_that_a_socket_can_have_is_served(void **state)
+{
+    static const char ends[] = { 'x', '~' };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(ends); i++) {
+        char longest[108];
+        size_t folder_len = strlen(folder);
+        autoclose int fd = -1;
+        struct rpc_listener l;
+        struct error err = { 0 };
+
+        memset(longest, 'x', sizeof(longest));
+        memcpy(longest, folder, folder_len);
+        longest[folder_len] = '/';
+        longest[106] = ends[i];
+        longest[107] = '\0';
+        if (rpc_listener_open(&l, longest, 0600, &err) < 0)
+            fail_msg("%s", err.msg);
+        assert_int_equal(rpc_socket_connect(longest, &fd, NULL), 0);
+        rpc_listener_close(&l);
+        assert_int_equal(access(longest, F_OK), -1);
+    }
+}
+
+/* Whatever the umask is, and with no moment of another mode. */
+static void the_mode_does_not_depend_on_the_umask(void **state)
+{
+    static const mode_t masks[] = { 0, 022, 077, 0777 };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(masks); i++) {
+        mode_t old = umask(masks[i]);
+        struct rpc_listener l;
+        struct stat st;
+        int result = rpc_listener_open(&l, path, 0660, NULL);
+
+        (void)umask(old);
+        assert_int_equal(result, 0);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0660);
+        rpc_listener_close(&l);
+    }
 }
 
 static void a_socket_that_is_not_ours_any_more_is_not_unlinked(void **state)
@@ -129,6 +194,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_live_socket_is_never_stolen),
         cmocka_unit_test(a_stale_socket_is_replaced_with_its_mode),
+        cmocka_unit_test(a_server_too_busy_to_accept_is_not_taken_for_dead),
+        cmocka_unit_test(the_longest_path_that_a_socket_can_have_is_served),
+        cmocka_unit_test(the_mode_does_not_depend_on_the_umask),
         cmocka_unit_test(what_is_no_socket_is_left_alone),
         cmocka_unit_test(a_path_too_long_for_a_socket_is_told),
         cmocka_unit_test(a_socket_that_is_not_ours_any_more_is_not_unlinked),

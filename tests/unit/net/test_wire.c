@@ -68,11 +68,80 @@ static void more_fields_than_the_ceiling_are_refused(void **state)
     assert_int_equal(err.code, CODE_RESOURCE_EXHAUSTED);
 }
 
+/* --- depth: none of our messages holds itself, so one that does is described here --- */
+
+struct nest {
+    ProtobufCMessage base;
+    struct nest *inner;
+};
+
+static const ProtobufCMessageDescriptor nest_descriptor;
+
+static void nest_init(ProtobufCMessage *message)
+{
+    *(struct nest *)message = (struct nest){ .base.descriptor = &nest_descriptor };
+}
+
+static const ProtobufCFieldDescriptor nest_fields[] = { {
+    .name = "inner",
+    .id = 1,
+    .label = PROTOBUF_C_LABEL_NONE,
+    .type = PROTOBUF_C_TYPE_MESSAGE,
+    .offset = offsetof(struct nest, inner),
+    .descriptor = &nest_descriptor,
+} };
+static const unsigned nest_by_name[] = { 0 };
+static const ProtobufCIntRange nest_ranges[] = { { 1, 0 }, { 0, 1 } };
+static const ProtobufCMessageDescriptor nest_descriptor = {
+    .magic = PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+    .name = "test.Nest",
+    .sizeof_message = sizeof(struct nest),
+    .n_fields = 1,
+    .fields = nest_fields,
+    .fields_sorted_by_name = nest_by_name,
+    .n_field_ranges = 1,
+    .field_ranges = nest_ranges,
+    .message_init = nest_init,
+};
+
+static const struct {
+    const char *says;
+    int depth;
+    enum code code;
+} depths[] = {
+    { "as deep as allowed", WIRE_DEPTH_MAX, CODE_OK },
+    { "one deeper", WIRE_DEPTH_MAX + 1, CODE_INVALID_ARGUMENT },
+    { "far deeper", 60, CODE_INVALID_ARGUMENT },
+};
+
+static void messages_nested_too_deep_are_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(depths); i++) {
+        uint8_t bytes[2 * 64];
+        size_t len = 0;
+        struct error err = { 0 };
+        ProtobufCMessage *message = NULL;
+
+        for (int left = depths[i].depth; left > 0; left--) {
+            bytes[len++] = 0x0a;
+            bytes[len++] = (uint8_t)(2 * (left - 1));
+        }
+        (void)!wire_unpack(&nest_descriptor, bytes, len, &message, &err);
+        if (err.code != depths[i].code || (message != NULL) != (err.code == CODE_OK))
+            fail_msg("%s: %s %s", depths[i].says, code_name(err.code), err.msg);
+        if (err.code)
+            assert_non_null(strstr(err.msg, "test.Nest.inner"));
+        wire_free(message);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_are_checked_before_they_are_unpacked),
         cmocka_unit_test(more_fields_than_the_ceiling_are_refused),
+        cmocka_unit_test(messages_nested_too_deep_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

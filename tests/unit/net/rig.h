@@ -37,7 +37,7 @@ struct rig {
     struct rpc_server *server;
     struct rpc_client *over_socket;
     struct rpc_client *in_process;
-    const char *node_id; /* what NodeGetInfo answers */
+    const char *node_id; /* what NodeGetInfo answers; by rig_set_node_id */
     int64_t left_ms;     /* what the last publish was left of its deadline */
     int cancels;         /* handlers that saw their cancel raised */
     int publishes;
@@ -48,6 +48,11 @@ static struct rig rig;
 static inline int rig_count(int *counter)
 {
     return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
+}
+
+static inline void rig_set_node_id(const char *id)
+{
+    __atomic_store_n(&rig.node_id, id, __ATOMIC_RELEASE);
 }
 
 /* Waits until the counter is at least that. */
@@ -69,7 +74,7 @@ static inline void rig_get_info(Csi__V1__Node_Service *service,
 
     (void)service;
     (void)in;
-    out.node_id = (char *)rig.node_id;
+    out.node_id = (char *)__atomic_load_n(&rig.node_id, __ATOMIC_ACQUIRE);
     reply(&out, call);
 }
 

@@ -111,9 +111,9 @@ static void check_bad_answer(struct rpc_client *client)
     struct error err = { 0 };
     int result;
 
-    rig.node_id = "\xff";
+    rig_set_node_id("\xff");
     result = ask_node_id(client, NULL, &err);
-    rig.node_id = "n1";
+    rig_set_node_id("n1");
     assert_int_equal(result, -1);
     assert_int_equal(err.code, CODE_INTERNAL);
     assert_non_null(strstr(err.msg, "node_id"));
@@ -133,9 +133,9 @@ static void check_large_answer(struct rpc_client *client)
 
     memset(large, 'a', RPC_REPLY_MAX + 9);
     large[RPC_REPLY_MAX + 9] = '\0';
-    rig.node_id = large;
+    rig_set_node_id(large);
     result = ask_node_id(client, NULL, &err);
-    rig.node_id = "n1";
+    rig_set_node_id("n1");
     assert_int_equal(result, -1);
     assert_int_equal(err.code, CODE_RESOURCE_EXHAUSTED);
     check_answer(client);

@@ -78,7 +78,7 @@ wait_for "$dir/csi.sock"
 say "2. kubelet (locketctl plays it) publishes a volume for the pod default/web."
 "$bin/locketctl" publish shop --pod default/web --uid 0a1b-demo --volume secrets \
     --target "$target" --target-root "$node" --csi-socket "$dir/csi.sock"
-ls -lA "$target/" | tail -n +2
+find "$target" -mindepth 1 -maxdepth 1 -printf '%M %f -> %l\n' | sort -k 2
 printf 'user: %s\npassword: (%s bytes)\n' "$(cat "$target/user")" "$(wc -c <"$target/password")"
 awk -v t="$target" '$5 == t { print "mounted: " $(NF - 2), $(NF - 1), $6, $NF }' /proc/self/mountinfo
 

@@ -1,11 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Every command that README and docs name is there: make targets, scripts, flags, files and links.
+# Every command that README and docs name is there: make targets, flags, files and links. What stands in
+# ```console run blocks is run.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-bin=${BUILD:-build}/bin
+BUILD=$(cd "${BUILD:-build}" && pwd)
+export BUILD
+bin=$BUILD/bin
 status=0
 fail() {
     echo "FAIL $*"
@@ -13,8 +16,8 @@ fail() {
 }
 
 while read -r target; do
-    make -n "$target" >/dev/null 2>&1 || fail "make $target is named in the docs, but is no target"
-done < <(grep -ohE '(^|[ `])make [a-z0-9]+' README.md docs/*.md | sed 's/.*make //' | sort -u)
+    grep -qE "^$target:" Makefile || fail "make $target is named in the docs, but is no target"
+done < <(grep -ohE '(^|[ `])make [a-z0-9-]+' README.md docs/*.md | sed 's/.*make //' | sort -u)
 [[ $status != 0 ]] || echo "ok every make target in the docs is one"
 
 while read -r link; do
@@ -43,4 +46,9 @@ for file in examples/classes/*.yaml; do
     "$bin/locketctl" validate "$file" >/dev/null || fail "$file is not valid"
 done
 [[ $status != 0 ]] || echo "ok the examples are valid"
+for page in README.md docs/*.md docs/stores/*.md; do
+    if grep -q '^```console run$' "$page"; then
+        tests/system/run_blocks.sh "$page" || status=1
+    fi
+done
 exit $status

@@ -54,7 +54,7 @@ static const struct option_row rows[] = {
       "read SecretProviderClasses from this folder of YAML and JSON files" },
     { "target-root", OPTION_TEXT, AT(target_root), "/var/lib/kubelet", "DIR",
       "every target path must lie below it" },
-    { "state-dir", OPTION_TEXT, AT(state_dir), "/run/locket", "DIR",
+    { "state-dir", OPTION_TEXT, AT(state_dir), LOCKET_RUN_FOLDER, "DIR",
       "one record per volume is kept here" },
     { "admin-socket", OPTION_TEXT, AT(admin_socket), "/run/locket/admin.sock", "SOCKET",
       "where locketctl asks" },

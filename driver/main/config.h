@@ -42,7 +42,8 @@ struct config {
     struct provider_finder finder;
 };
 
-#define LOCKET_PROVIDER_FOLDER "/run/locket/providers"
+#define LOCKET_RUN_FOLDER "/run/locket"
+#define LOCKET_PROVIDER_FOLDER LOCKET_RUN_FOLDER "/providers"
 
 /* Parses flags over environment over defaults, and checks what can be checked without touching
  * anything. Ownership: config_done. Errors: INVALID_ARGUMENT naming the flag. */

@@ -96,13 +96,14 @@ static struct source *make_source(const struct config *config)
     return provider_client_new(&client);
 }
 
-/* The folder that locket-provider's sockets live in is its alone. Where it cannot be made (a plain
+/* The folder that locket-provider's sockets live in is its alone; to it the provider's user may
+ * pass through the records' folder, and not look around there. Where it cannot be made (a plain
  * user's namespace) other folders still serve. */
 static void make_provider_folder(void)
 {
     struct error err = { 0 };
 
-    if (fs_mkdirs(LOCKET_PROVIDER_FOLDER, 0700, &err) < 0 ||
+    if (fs_mkdirs(LOCKET_PROVIDER_FOLDER, 0700, &err) < 0 || chmod(LOCKET_RUN_FOLDER, 0711) < 0 ||
         chown(LOCKET_PROVIDER_FOLDER, PROVIDER_UID, PROVIDER_UID) < 0)
         log_event(LOG_DEBUG, "the provider folder cannot be made",
                   WITH_TEXT(KEY_PATH, LOCKET_PROVIDER_FOLDER), WITH_TEXT(KEY_ERROR, err.msg));

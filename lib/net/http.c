@@ -2,7 +2,14 @@
 #include "lib/net/http.h"
 
 #include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
+#include <sys/socket.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/strbuf.h"
 
 enum { IDLE_MAX = 16 }; /* handles kept, each with its idle connections */
 
@@ -79,7 +86,10 @@ struct transfer {
     size_t room;
     size_t most;
     size_t header_bytes;
-    bool too_large;
+    size_t over;       /* the ceiling that was passed; 0: none */
+    bool link_local;   /* such an address was refused */
+    struct strbuf cas; /* of a ca_folder */
+    char why[CURL_ERROR_SIZE];
 };
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
@@ -88,7 +98,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
     size_t len = size * count;
 
     if (len > t->most - t->reply.body.len) {
-        t->too_large = true;
+        t->over = t->most;
         return 0;
     }
     if (t->reply.body.len + len > t->room) {
@@ -118,7 +128,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
     (void)bytes;
     if (t->header_bytes <= HTTP_HEADERS_MAX)
         return size * count;
-    t->too_large = true;
+    t->over = HTTP_HEADERS_MAX;
     return 0;
 }
 
@@ -133,13 +143,93 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
     return cancel_is_raised(t->request->cancel);
 }
 
-static void set_tls(CURL *curl, const struct http_tls *tls)
+static bool is_link_local(const struct sockaddr *address)
+{
+    const struct in6_addr *six;
+    const struct sockaddr_in *four;
+
+    if (address->sa_family == AF_INET) {
+        four = (const struct sockaddr_in *)address;
+        return ntohl(four->sin_addr.s_addr) >> 16 == 0xa9fe; /* 169.254 */
+    }
+    if (address->sa_family != AF_INET6)
+        return false;
+    six = &((const struct sockaddr_in6 *)address)->sin6_addr;
+    return IN6_IS_ADDR_LINKLOCAL(six) ||
+           (IN6_IS_ADDR_V4MAPPED(six) && six->s6_addr[12] == 0xa9 && six->s6_addr[13] == 0xfe);
+}
+
+/* Sees each address after its name was resolved: a name cannot hide it. */
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct transfer *t = arg;
+
+    (void)purpose;
+    if (!t->request->allow_link_local && is_link_local(&address->addr)) {
+        t->link_local = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+struct ca_folder {
+    int fd;
+    struct strbuf *out;
+};
+
+static int add_ca_file(void *arg, const char *name, struct error *err)
+{
+    struct ca_folder *folder = arg;
+    struct secret text CLEANUP(secret_done) = { 0 };
+    struct error mine = { 0 };
+
+    if (name[0] == '.')
+        return 0;
+    if (fs_read(folder->fd, name, HTTP_CA_MAX, true, &text, &mine) < 0)
+        return mine.code == CODE_INVALID_ARGUMENT ? 0 : error_copy(err, &mine); /* a folder */
+    strbuf_add(folder->out, text.bytes, text.len);
+    strbuf_add_char(folder->out, '\n');
+    return 0;
+}
+
+/* OpenSSL's own folders want names that are hashes; here every file of a folder counts, as with the
+ * SDK of Vault. */
+static int read_ca_folder(const char *path, struct strbuf *out, struct error *err)
+{
+    autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct ca_folder folder = { .fd = fd, .out = out };
+
+    out->ceiling = HTTP_CA_MAX;
+    if (fd < 0)
+        return error_sys(err, errno, "folder of CA certificates %s", path);
+    if (fs_each(fd, ".", add_ca_file, &folder, err) < 0)
+        return error_within(err, "folder of CA certificates %s", path);
+    if (out->overflow)
+        return error_set(err, CODE_RESOURCE_EXHAUSTED,
+                         "folder of CA certificates %s: more than %d bytes", path, HTTP_CA_MAX);
+    if (!out->len)
+        return error_set(err, CODE_FAILED_PRECONDITION, "folder of CA certificates %s is empty",
+                         path);
+    return 0;
+}
+
+/* Certificates that were named are the only ones believed: curl would add the system's folder. */
+static void set_cas(CURL *curl, const struct http_tls *tls, const struct strbuf *cas)
+{
+    struct curl_blob blob = { .data = cas->text, .len = cas->len, .flags = CURL_BLOB_COPY };
+
+    if (!tls->ca_file && !tls->ca_folder)
+        return;
+    (void)curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+    (void)curl_easy_setopt(curl, CURLOPT_CAINFO, tls->ca_file);
+    if (!tls->ca_file)
+        (void)curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
+}
+
+static void set_tls(CURL *curl, const struct http_tls *tls, const struct strbuf *cas)
 {
     (void)curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (tls->ca_file)
-        (void)curl_easy_setopt(curl, CURLOPT_CAINFO, tls->ca_file);
-    if (tls->ca_folder)
-        (void)curl_easy_setopt(curl, CURLOPT_CAPATH, tls->ca_folder);
+    set_cas(curl, tls, cas);
     if (tls->cert_file)
         (void)curl_easy_setopt(curl, CURLOPT_SSLCERT, tls->cert_file);
     if (tls->key_file)
@@ -183,7 +273,10 @@ static void set_request(CURL *curl, struct transfer *t)
 {
     const struct http_request *r = t->request;
 
-    (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, r->method);
+    if (strcmp(r->method, "HEAD") == 0)
+        (void)curl_easy_setopt(curl, CURLOPT_NOBODY, 1L); /* its length has no body to wait for */
+    else
+        (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, r->method);
     (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -196,6 +289,9 @@ static void set_request(CURL *curl, struct transfer *t)
     (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
     (void)curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     (void)curl_easy_setopt(curl, CURLOPT_HEADERDATA, t);
+    (void)curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    (void)curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t);
+    (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, t->why);
     (void)curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     (void)curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
     (void)curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
@@ -206,7 +302,7 @@ static void set_request(CURL *curl, struct transfer *t)
         (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS,
                                r->body->len ? (const char *)r->body->bytes : "");
     }
-    set_tls(curl, &r->tls);
+    set_tls(curl, &r->tls, &t->cas);
 }
 
 /* What another try cannot mend is FAILED_PRECONDITION. */
@@ -226,18 +322,36 @@ static enum code code_of(CURLcode code)
     }
 }
 
+/* curl's own words, where they tell of names and certificates and of nothing that was sent. */
+static const char *words_of(const struct transfer *t, CURLcode code)
+{
+    switch (code) {
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return *t->why ? t->why : curl_easy_strerror(code);
+    default:
+        return curl_easy_strerror(code);
+    }
+}
+
 static int fail(const struct transfer *t, CURLcode code, struct error *err)
 {
+    const char *method = t->request->method;
     const char *url = t->request->url;
     int len = (int)strcspn(url, "?");
 
     if (cancel_is_raised(t->request->cancel))
-        return error_set(err, CODE_CANCELLED, "%s %.*s: cancelled", t->request->method, len, url);
-    if (t->too_large)
-        return error_set(err, CODE_RESOURCE_EXHAUSTED, "%s %.*s: the reply has more than %zu bytes",
-                         t->request->method, len, url, t->most);
-    return error_set(err, code_of(code), "%s %.*s: %s", t->request->method, len, url,
-                     curl_easy_strerror(code));
+        return error_set(err, CODE_CANCELLED, "%s %.*s: cancelled", method, len, url);
+    if (t->over)
+        return error_set(err, CODE_RESOURCE_EXHAUSTED,
+                         "%s %.*s: the reply's %s more than %zu bytes", method, len, url,
+                         t->over == HTTP_HEADERS_MAX ? "headers have" : "body has", t->over);
+    if (t->link_local)
+        return error_set(err, CODE_FAILED_PRECONDITION,
+                         "%s %.*s: its address is link-local, which is refused", method, len, url);
+    return error_set(err, code_of(code), "%s %.*s: %s", method, len, url, words_of(t, code));
 }
 
 static void read_facts(CURL *curl, struct http_reply *reply)
@@ -252,35 +366,55 @@ static void read_facts(CURL *curl, struct http_reply *reply)
     reply->location = location ? xstrdup(location) : NULL;
 }
 
-int http_call(struct http_client *client, const struct http_request *request,
-              struct http_reply *ret, struct error *err)
+/* Sets what needs memory of its own, performs, releases that. */
+static CURLcode perform(CURL *curl, struct transfer *t)
 {
-    struct transfer t = { .request = request,
-                          .most = request->reply_bytes_max ? request->reply_bytes_max
-                                                           : HTTP_REPLY_MAX };
-    CURL *curl = take_handle(client);
+    const struct http_request *r = t->request;
     struct curl_slist *headers = NULL;
     struct curl_slist *connect_to = NULL;
     autofree char *named_url = NULL;
     CURLcode code;
 
-    set_request(curl, &t);
-    if (request->tls.server_name)
-        connect_to = set_server_name(curl, request->url, request->tls.server_name, &named_url);
-    (void)curl_easy_setopt(curl, CURLOPT_URL, named_url ? named_url : request->url);
-    for (size_t i = 0; i < request->header_count; i++)
-        headers = curl_slist_append(headers, request->headers[i]);
+    set_request(curl, t);
+    if (r->tls.server_name)
+        connect_to = set_server_name(curl, r->url, r->tls.server_name, &named_url);
+    (void)curl_easy_setopt(curl, CURLOPT_URL, named_url ? named_url : r->url);
+    for (size_t i = 0; i < r->header_count; i++)
+        headers = curl_slist_append(headers, r->headers[i]);
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     code = curl_easy_perform(curl);
-    if (code == CURLE_OK)
-        read_facts(curl, &t.reply);
     curl_slist_free_all(headers);
     curl_slist_free_all(connect_to);
+    return code;
+}
+
+static void transfer_done(struct transfer *t)
+{
+    http_reply_done(&t->reply);
+    strbuf_done(&t->cas);
+}
+
+int http_call(struct http_client *client, const struct http_request *request,
+              struct http_reply *ret, struct error *err)
+{
+    struct transfer t CLEANUP(transfer_done) = {
+        .request = request,
+        .most = request->reply_bytes_max ? request->reply_bytes_max : HTTP_REPLY_MAX,
+    };
+    CURL *curl;
+    CURLcode code;
+
+    if (!request->tls.ca_file && request->tls.ca_folder &&
+        read_ca_folder(request->tls.ca_folder, &t.cas, err) < 0)
+        return -1;
+    curl = take_handle(client);
+    code = perform(curl, &t);
+    if (code == CURLE_OK)
+        read_facts(curl, &t.reply);
     give_handle(client, curl);
-    if (code != CURLE_OK) {
-        http_reply_done(&t.reply);
+    if (code != CURLE_OK)
         return fail(&t, code, err);
-    }
     *ret = t.reply;
+    t.reply = (struct http_reply){ 0 };
     return 0;
 }

@@ -20,8 +20,8 @@ struct http_client *http_client_new(void);
 void http_client_free(struct http_client *client);
 
 struct http_tls {
-    const char *ca_file; /* NULL: the system's */
-    const char *ca_folder;
+    const char *ca_file;     /* believe these and no others; NULL: the system's */
+    const char *ca_folder;   /* the same of every file in a folder; not together with ca_file */
     const char *server_name; /* for SNI and verification; NULL: the URL's host */
     const char *cert_file;
     const char *key_file;
@@ -38,6 +38,7 @@ struct http_request {
     struct http_tls tls;
     int64_t timeout_ms;     /* for everything; must be over 0 */
     size_t reply_bytes_max; /* 0: HTTP_REPLY_MAX */
+    bool allow_link_local;  /* else 169.254.0.0/16 and fe80::/10 are refused: a cloud's metadata */
     struct cancel *cancel;
 };
 
@@ -51,6 +52,7 @@ struct http_reply {
 enum {
     HTTP_REPLY_MAX = 8 << 20,
     HTTP_HEADERS_MAX = 256 << 10,
+    HTTP_CA_MAX = 4 << 20, /* all files of a ca_folder; Debian's bundle has 200 KiB */
     HTTP_CONNECT_MS = 10000,
 };
 
@@ -58,8 +60,9 @@ enum {
 void http_reply_done(struct http_reply *reply);
 
 /* Asks and waits. A reply of any status is success.
- * Errors: UNAVAILABLE (connection), FAILED_PRECONDITION (a certificate that does not hold),
- * DEADLINE_EXCEEDED, CANCELLED, RESOURCE_EXHAUSTED (sizes).
+ * Errors: UNAVAILABLE (connection), FAILED_PRECONDITION (a certificate that does not hold, an
+ * address that is refused), DEADLINE_EXCEEDED, CANCELLED (within a second), RESOURCE_EXHAUSTED
+ * (sizes).
  * The text names method and URL without query, never a header or body. */
 must_check int http_call(struct http_client *client, const struct http_request *request,
                          struct http_reply *ret, struct error *err);

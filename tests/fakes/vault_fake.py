@@ -26,6 +26,7 @@ import sys
 import threading
 import time
 import urllib.parse
+import warnings
 
 TOO_LARGE = 9 << 20
 NEVER_S = 20
@@ -277,6 +278,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def fault_html(self):
         self.send(200, b"<html><body>Please sign in: s3cret-w0rd</body></html>")
 
+    def fault_many(self):
+        self.raw(b'{"data":["' + b"s3cret-w0rd " * 5000 + b'"]}')
+
     def fault_huge(self):
         self.raw(b'{"data":{"user":"' + b"x" * TOO_LARGE + b'"}}')
 
@@ -428,6 +432,7 @@ def make_server(given):
         context.verify_mode = ssl.CERT_REQUIRED
     if given.old_tls:
         context.set_ciphers("ALL:@SECLEVEL=0")
+        warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     server.socket = context.wrap_socket(server.socket, server_side=True,
                                         do_handshake_on_connect=False)

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * vault_fake.h - starts vault_fake.py for a suite and asks it what it saw.
+ */
+#ifndef LOCKET_TESTS_FAKES_VAULT_FAKE_H
+#define LOCKET_TESTS_FAKES_VAULT_FAKE_H
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/strbuf.h"
+#include "lib/net/http.h"
+#include "tests/check.h"
+
+extern char **environ;
+
+enum { FAKE_ARGS_MAX = 8 };
+
+struct vault_fake {
+    pid_t pid;
+    int input; /* closing it ends the server */
+    char url[64];
+};
+
+/* args: up to FAKE_ARGS_MAX words for the program, then NULL. */
+static inline void vault_fake_start(struct vault_fake *f, const char *const *args)
+{
+    static const char program[] = "tests/fakes/vault_fake.py";
+    char *argv[FAKE_ARGS_MAX + 2] = { (char *)program };
+    posix_spawn_file_actions_t actions;
+    char line[64] = "";
+    size_t len = 0;
+    bool tls = false;
+    int in[2];
+    int out[2];
+
+    for (size_t i = 0; args && args[i]; i++) {
+        argv[i + 1] = (char *)args[i];
+        tls = tls || strcmp(args[i], "--tls") == 0;
+    }
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    (void)posix_spawn_file_actions_init(&actions);
+    (void)posix_spawn_file_actions_adddup2(&actions, in[0], 0);
+    (void)posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+    assert_int_equal(posix_spawn(&f->pid, program, &actions, NULL, argv, environ), 0);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    (void)close(in[0]);
+    (void)close(out[1]);
+    f->input = in[1];
+    while (len < sizeof(line) - 1 && !strchr(line, '\n')) {
+        ssize_t n = read(out[0], line + len, sizeof(line) - 1 - len);
+
+        assert_true(n > 0);
+        len += (size_t)n;
+    }
+    (void)close(out[0]);
+    line[strcspn(line, "\n")] = '\0';
+    assert_memory_equal(line, "ready ", 6);
+    (void)snprintf(f->url, sizeof(f->url), "http%s://127.0.0.1:%.8s", tls ? "s" : "", line + 6);
+}
+
+static inline void vault_fake_stop(struct vault_fake *f)
+{
+    (void)close(f->input);
+    (void)waitpid(f->pid, NULL, 0);
+}
+
+/* What /fake/<what> answers (log, revoke, forget). The caller frees. */
+static inline char *vault_fake_ask(const struct vault_fake *f, const char *what)
+{
+    autofree char *url = str_printf("%s/fake/%s", f->url, what);
+    struct http_request request = {
+        .method = "GET", .url = url, .timeout_ms = 5000, .tls.skip_verify = true
+    };
+    struct http_reply reply CLEANUP(http_reply_done) = { 0 };
+    struct http_client *client = http_client_new();
+    struct error err = { 0 };
+    char *text;
+
+    if (http_call(client, &request, &reply, &err) < 0)
+        fail_msg("%s", err.msg);
+    http_client_free(client);
+    text = xstrndup(reply.body.len ? (const char *)reply.body.bytes : "", reply.body.len);
+    return text;
+}
+
+/* How often "METHOD /path" was asked since the start or the last forget. */
+static inline long vault_fake_asked(const struct vault_fake *f, const char *call)
+{
+    autofree char *log = vault_fake_ask(f, "log");
+    autofree char *key = str_printf("\"%s\": ", call);
+    const char *at = strstr(log, key);
+
+    return at ? strtol(at + strlen(key), NULL, 10) : 0;
+}
+
+#endif

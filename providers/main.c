@@ -2,16 +2,13 @@
  *
  * main.c - the supervisor of the stores' processes, or (with --worker) one of them.
  */
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/harden.h"
 #include "lib/base/log.h"
-#include "lib/base/wipe_malloc.h"
 #include "lib/net/rpc_server.h"
 #include "providers/config.h"
 #include "providers/health.h"
@@ -20,22 +17,13 @@
 
 enum { DRAIN_MS = 5000 };
 
-enum { ARENAS = 2 }; /* of malloc: an arena per thread would cost more than the threads gain */
-
-static void harden(void)
+static int prepare_process(char **argv, struct error *err)
 {
-    struct rlimit none = { 0, 0 };
-
+    if (harden_process(argv, err) < 0)
+        return -1;
     rpc_process_setup();
-#ifdef LOCKET_WIPE
-    (void)wipe_malloc_is_linked();
-#endif
-    (void)mallopt(M_ARENA_MAX, ARENAS);
-    (void)prctl(PR_SET_DUMPABLE, 0);
-    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    (void)setrlimit(RLIMIT_CORE, &none);
-    (void)umask(0077);
     (void)signal(SIGPIPE, SIG_IGN);
+    return 0;
 }
 
 /* What the environment says where no flag did: the names that Vault's own tools read. */
@@ -159,21 +147,26 @@ static int run(const struct provider_config *config, char **argv, struct error *
     return run_supervisor(config, argv, err);
 }
 
+static int usage(const struct error *err)
+{
+    (void)fprintf(stderr, "locket-provider: %s\n", err->msg);
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     struct provider_config config = { 0 };
     struct error err = { 0 };
     int result;
 
-    harden();
+    if (prepare_process(argv, &err) < 0)
+        return usage(&err);
     if (options_asked_help(argc, argv)) {
         provider_config_print_help();
         return 0;
     }
-    if (provider_config_parse(argc, argv, &config, &err) < 0) {
-        (void)fprintf(stderr, "locket-provider: %s\n", err.msg);
-        return 2;
-    }
+    if (provider_config_parse(argc, argv, &config, &err) < 0)
+        return usage(&err);
     if (config.version) {
         (void)printf("{\"BuildVersion\":\"%s\"}\n", LOCKET_VERSION);
         return 0;

@@ -4,10 +4,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -18,8 +16,8 @@
 #include "driver/volume/recovery.h"
 #include "lib/base/fault.h"
 #include "lib/base/fs.h"
+#include "lib/base/harden.h"
 #include "lib/base/log.h"
-#include "lib/base/wipe_malloc.h"
 #include "lib/net/rpc_server.h"
 
 enum {
@@ -27,7 +25,6 @@ enum {
     FETCHES_MAX = 128,    /* at a time; no provider may hold more than half */
     PROVIDER_UID = 65532, /* locket-provider's */
     OPEN_FILES = 65536,
-    ARENAS = 2, /* of malloc: an arena per thread would cost more than the threads gain */
 };
 
 struct program {
@@ -40,26 +37,19 @@ struct program {
     struct rpc_server *admin_server;
 };
 
-/* Nothing of this process may be read by others or end up in a core file. */
-static void harden(void)
+static int prepare_process(char **argv, struct error *err)
 {
-    struct rlimit none = { 0, 0 };
     struct rlimit files;
 
+    if (harden_process(argv, err) < 0)
+        return -1;
     rpc_process_setup();
-#ifdef LOCKET_WIPE
-    (void)wipe_malloc_is_linked();
-#endif
-    (void)mallopt(M_ARENA_MAX, ARENAS);
-    (void)prctl(PR_SET_DUMPABLE, 0);
-    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    (void)setrlimit(RLIMIT_CORE, &none);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max < OPEN_FILES ? files.rlim_max : OPEN_FILES;
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
-    (void)umask(0077);
     (void)signal(SIGPIPE, SIG_IGN);
+    return 0;
 }
 
 static void warn_ignored(void *arg, const char *name, const char *help)
@@ -207,7 +197,8 @@ int main(int argc, char **argv)
     static struct program p; /* too large for a stack; one per process */
     struct error err = { 0 };
 
-    harden();
+    if (prepare_process(argv, &err) < 0)
+        return usage(&err);
     if (options_asked_help(argc, argv)) {
         config_print_help();
         return 0;

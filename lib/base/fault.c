@@ -11,13 +11,14 @@ typedef int fault_translation_unit_is_not_empty;
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "lib/base/clock.h"
 
 extern const struct fault_point *const __start_fault_points[] __attribute__((weak));
 extern const struct fault_point *const __stop_fault_points[] __attribute__((weak));
 
-enum { ROWS_MAX = 64, NAME_BYTES = 64 };
+enum { ROWS_MAX = 128, NAME_BYTES = 64, PLAN_BYTES_MAX = 8192 };
 
 enum action { ACTION_KILL, ACTION_ERRNO, ACTION_DELAY };
 
@@ -34,6 +35,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct row rows[ROWS_MAX]; /* guarded by lock */
 static size_t row_count;
 static bool loaded;
+static struct timespec plan_time; /* of the file that the rows are from */
+static ino_t plan_ino;
 
 static const struct {
     const char *name;
@@ -84,17 +87,51 @@ static void parse_row(const char *text)
     rows[row_count++] = row;
 }
 
+static void parse(char *plan)
+{
+    char *rest = NULL;
+
+    row_count = 0;
+    for (char *row = strtok_r(plan, ";\n", &rest); row; row = strtok_r(NULL, ";\n", &rest))
+        parse_row(row);
+}
+
+/* Takes the file's rows, when it is another one than at the last hit. */
+static void load_file(const char *path)
+{
+    int fd autoclose = open(path, O_RDONLY | O_CLOEXEC);
+    char text[PLAN_BYTES_MAX] = "";
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        row_count = 0;
+        plan_ino = 0;
+        return;
+    }
+    if (st.st_ino == plan_ino && st.st_mtim.tv_sec == plan_time.tv_sec &&
+        st.st_mtim.tv_nsec == plan_time.tv_nsec)
+        return;
+    plan_ino = st.st_ino;
+    plan_time = st.st_mtim;
+    (void)!read(fd, text, sizeof(text) - 1);
+    parse(text);
+}
+
 static void load(void)
 {
     autofree char *plan = NULL;
-    char *rest = NULL;
 
+    if (getenv("LOCKET_FAULTS_FILE")) {
+        load_file(getenv("LOCKET_FAULTS_FILE"));
+        return;
+    }
+    if (loaded)
+        return;
     loaded = true;
     if (!getenv("LOCKET_FAULTS"))
         return;
     plan = xstrdup(getenv("LOCKET_FAULTS"));
-    for (char *row = strtok_r(plan, ";", &rest); row; row = strtok_r(NULL, ";", &rest))
-        parse_row(row);
+    parse(plan);
 }
 
 static void note(const char *name)
@@ -115,8 +152,7 @@ static bool struck(const char *name, struct row *ret)
     bool found = false;
 
     pthread_mutex_lock(&lock);
-    if (!loaded)
-        load();
+    load();
     for (size_t i = 0; i < row_count; i++) {
         struct row *row = &rows[i];
 

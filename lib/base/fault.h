@@ -18,6 +18,8 @@ struct fault_point {
  * a delay. The plan is the environment's LOCKET_FAULTS, rows joined by ';':
  *     name=kill | name=errno:ENOSPC | name=delay:250    each with an optional @N (from the N-th
  *     hit on, default 1) and xM (M times, default 1; x0 = for ever)
+ * LOCKET_FAULTS_FILE names a file with the plan instead: it may be replaced while the program runs,
+ * and its hits are counted anew then. No file, no plan.
  * Each row that strikes appends "name\n" to the file named by LOCKET_FAULTS_LOG. */
 int fault_hit(const struct fault_point *point, struct error *err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Fault points: in a release build they are nothing, in a faults build they do what the plan says.
- * The plan is read once per process, so each case runs in a child.
+ * The plan of the environment is read once per process, so each case runs in a child.
  */
 #include <signal.h>
 #include <sys/wait.h>
@@ -121,11 +121,44 @@ static void strikes_are_written_down(void **state)
     assert_string_equal(text, "test.step\ntest.step\n");
 }
 
+static void put_plan(const char *path, const char *plan)
+{
+    autofree char *fresh = str_printf("%s.new", path);
+    FILE *file = fopen(fresh, "w");
+
+    assert_non_null(file);
+    assert_true(fputs(plan, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(rename(fresh, path), 0);
+}
+
+static void a_plan_in_a_file_may_be_replaced(void **state)
+{
+    char path[] = "/tmp/locket-plan-XXXXXX";
+    int fd = mkstemp(path);
+    struct error err = { 0 };
+
+    (void)state;
+    (void)close(fd);
+    setenv("LOCKET_FAULTS_FILE", path, 1);
+    assert_int_equal(step(&err), 0);
+    for (int i = 0; i < 3; i++) {
+        put_plan(path, i % 2 ? "other.step=kill\n" : "test.step=errno:EIO@2\n");
+        for (int hit = 1; hit <= HITS; hit++)
+            assert_int_equal(step(&err), i % 2 == 0 && hit == 2 ? -1 : 0);
+    }
+    put_plan(path, "test.step=errno:EIO");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(step(&err), 0);
+    unsetenv("LOCKET_FAULTS_FILE");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(points_do_what_the_plan_says),
         cmocka_unit_test(strikes_are_written_down),
+        cmocka_unit_test(a_plan_in_a_file_may_be_replaced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -283,12 +283,24 @@ static int read_reply(struct exchange *x, const struct rpc_request *request, Pro
     return rpc_reply_unpack(request, bytes.bytes, bytes.len, ret, err);
 }
 
+/* Did the call fall into the gap in which a server has begun to leave and the client has not heard
+ * of it? Core then ends the stream, in words of its own, before a handler has it. */
+static bool is_of_leaving_server(const struct exchange *x, const struct connection *c)
+{
+    if (x->initial.count > 0)
+        return false;
+    if (x->status == GRPC_STATUS_CANCELLED)
+        return is_core_saying(x, "CANCELLED");
+    return x->status == GRPC_STATUS_UNAVAILABLE &&
+           (is_gone(c) || is_core_saying(x, "GOAWAY received"));
+}
+
 struct
 try {
     struct rpc_client *client;
     const struct rpc_request *request;
     gpr_timespec deadline;
-    bool broken; /* by the connection's end, or a server that is leaving, before any answer */
+    bool broken; /* nobody answered: once more, over a new connection */
 };
 
 static int attempt(struct try *t, struct connection *c, ProtobufCMessage **ret, struct error *err)
@@ -310,8 +322,7 @@ static int attempt(struct try *t, struct connection *c, ProtobufCMessage **ret, 
                                       &host, t->deadline, NULL);
     grpc_slice_unref(method); /* the call has a reference of its own */
     run(&x, request);
-    t->broken = x.status == GRPC_STATUS_UNAVAILABLE && x.initial.count == 0 &&
-                (is_gone(c) || is_core_saying(&x, "GOAWAY received"));
+    t->broken = is_of_leaving_server(&x, c);
     if (x.status != GRPC_STATUS_OK)
         return failed(&x, t->client, request, err);
     return read_reply(&x, request, ret, err);

@@ -4,6 +4,8 @@
  */
 #include "tests/unit/net/rig.h"
 
+enum { ROUNDS = 200 };
+
 static void serve_again(void)
 {
     assert_int_equal(rig_serve((struct rpc_server_config){ 0 }, &rig.server, NULL), 0);
@@ -52,6 +54,29 @@ static void calls_move_to_a_new_server_while_the_old_one_drains(void **state)
     rig_wait_for(&aside.ended, 1);
     assert_int_equal(aside.err.code, CODE_CANCELLED);
     cancel_done(&cancel);
+}
+
+/* Calls that fall into the moment in which a server begins to leave meet the next one or none. */
+static void no_call_is_lost_between_two_servers(void **state)
+{
+    struct work_pool *pool = work_pool_new(
+        &(struct work_pool_config){ .name = "end", .threads_max = 1, .queue_max = ROUNDS });
+
+    (void)state;
+    for (int i = 0; i < ROUNDS; i++) {
+        int64_t until = clock_mono_ms() + RIG_PATIENCE_MS;
+        struct error err = { 0 };
+
+        check_answer(rig.over_socket);
+        assert_int_equal(work_submit(pool, end_slowly, rig.server, NULL), 0);
+        while (ask_node_id(rig.over_socket, NULL, &err) == 0 && clock_mono_ms() < until)
+            continue; /* the old one, to its last moment */
+        if (err.code != CODE_UNAVAILABLE)
+            fail_msg("round %d: %s: %s", i, code_name(err.code), err.msg);
+        while (rig_serve((struct rpc_server_config){ 0 }, &rig.server, NULL) < 0)
+            clock_sleep_ms(1);
+    }
+    work_pool_free(pool);
 }
 
 static void a_call_in_flight_is_answered_while_draining(void **state)
@@ -172,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_call_after_a_restart_succeeds),
         cmocka_unit_test(calls_move_to_a_new_server_while_the_old_one_drains),
+        cmocka_unit_test(no_call_is_lost_between_two_servers),
         cmocka_unit_test(a_call_in_flight_is_answered_while_draining),
         cmocka_unit_test(a_call_that_outlasts_the_drain_is_cut),
         cmocka_unit_test(an_idle_client_does_not_hold_up_the_end),

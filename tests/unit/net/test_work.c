@@ -133,9 +133,8 @@ static size_t threads_of_process(void)
 
 static void idle_threads_leave_and_come_back(void **state)
 {
-    size_t before = threads_of_process();
+    size_t before = threads_of_process(); /* one of an earlier pool may still be on its way out */
     struct work_pool *pool = pool_of(4, 10);
-
     int64_t until = clock_mono_ms() + PATIENCE_MS;
 
     (void)state;
@@ -143,7 +142,7 @@ static void idle_threads_leave_and_come_back(void **state)
     wait_for_count(1);
     while (threads_of_process() > before && clock_mono_ms() < until)
         clock_sleep_ms(5);
-    assert_int_equal(threads_of_process(), before);
+    assert_true(threads_of_process() <= before);
     assert_int_equal(work_pool_busy(pool), 0);
     assert_int_equal(work_submit(pool, add_one, NULL, NULL), 0);
     wait_for_count(2);

@@ -12,10 +12,10 @@
 
 /* How a swap goes, and what a crash between any two steps leaves: sweep what an earlier crash left;
  * compare with the live generation and stop when nothing differs; write a whole new generation
- * aside (a crash leaves an orphan, swept next time); link ..data_tmp to it (swept next time);
- * rename it over
- * ..data, the one step that a reader can see; put the visible links right (done again every time);
- * remove the old generation, or leave it for a grace.
+ * aside (a crash leaves an orphan, swept next time); link the names that are new, to nothing as yet
+ * (swept next time); link ..data_tmp to it (swept next time); rename it over ..data, the one step
+ * that changes what a reader can open: all names and bytes at once; put the visible links right
+ * (done again every time); remove the old generation, or leave it for a grace.
  */
 #define DATA "..data"
 #define DATA_TMP "..data_tmp"
@@ -58,11 +58,29 @@ static bool is_swept(const struct sweep *s, const char *name)
     return str_starts(name, "..") && strcmp(name, s->live) != 0;
 }
 
+static bool link_is(int dir_fd, const char *name, const char *want)
+{
+    char have[FILESET_NAME_MAX + sizeof(DATA "/")];
+    ssize_t len = readlinkat(dir_fd, name, have, sizeof(have));
+
+    return len >= 0 && (size_t)len == strlen(want) && memcmp(have, want, (size_t)len) == 0;
+}
+
+/* Is this a link of ours that leads nowhere: of a swap that did not come, or a file that went? */
+static bool is_dangling(int dir_fd, const char *name)
+{
+    autofree char *ours = str_printf(DATA "/%s", name);
+    struct stat st;
+
+    return !str_starts(name, "..") && link_is(dir_fd, name, ours) &&
+           fstatat(dir_fd, name, &st, 0) < 0 && errno == ENOENT;
+}
+
 static int sweep_entry(void *arg, const char *name, struct error *err)
 {
     const struct sweep *s = arg;
 
-    if (!is_swept(s, name))
+    if (!is_swept(s, name) && !is_dangling(s->dir_fd, name))
         return 0;
     if (FAULT("fold.before_remove", err) < 0 || fs_remove_tree(s->dir_fd, name, err) < 0)
         return -1;
@@ -92,12 +110,21 @@ static size_t first_len(const char *path)
     return strcspn(path, "/");
 }
 
-static bool link_is(int dir_fd, const char *name, const char *want)
+/* Links the names that nothing has yet. They lead nowhere until the swap, which so brings all new
+ * files into sight at once; and what cannot be made fails before it. */
+static int announce_links(int dir_fd, const struct fileset *files, struct error *err)
 {
-    char have[FILESET_NAME_MAX + sizeof(DATA "/")];
-    ssize_t len = readlinkat(dir_fd, name, have, sizeof(have));
+    if (FAULT("links.before_announce", err) < 0)
+        return -1;
+    for (size_t i = 0; i < files->count; i++) {
+        const char *path = files->files[i].path;
+        autofree char *name = xstrndup(path, first_len(path));
+        autofree char *want = str_printf(DATA "/%s", name);
 
-    return len >= 0 && (size_t)len == strlen(want) && memcmp(have, want, (size_t)len) == 0;
+        if (symlinkat(want, dir_fd, name) < 0 && errno != EEXIST)
+            return error_sys(err, errno, "link %s", name);
+    }
+    return FAULT("links.after_announce", err);
 }
 
 /* Puts a link in place of whatever has its name: nothing, a wrong link, or a file that a writing
@@ -214,8 +241,8 @@ static int write_new(const struct writing *w, struct write_result *ret, struct e
 
     if (generation_write(dir_fd, w->live_fd, w->files, &owner, name, err) < 0)
         return -1;
-    if (swap(dir_fd, name, w->options, err) < 0) {
-        (void)!fs_remove_tree(dir_fd, name, NULL);
+    if (announce_links(dir_fd, w->files, err) < 0 || swap(dir_fd, name, w->options, err) < 0) {
+        (void)!sweep(dir_fd, w->live, NULL);
         return -1;
     }
     *ret =

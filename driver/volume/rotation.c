@@ -260,8 +260,7 @@ static void report(struct lifecycle *app, struct volume *v, const struct error *
 static void tell(const struct volume *v, const struct error *err, bool changed, bool failed_before)
 {
     if (err->code && !failed_before)
-        log_failure(LOG_WARN, "refresh failed: the files stay as they were", KEY_VOLUME, v->id,
-                    err);
+        log_failure(LOG_WARN, "refresh failed: tried again at the next", KEY_VOLUME, v->id, err);
     else if (!err->code && (changed || failed_before))
         log_event(LOG_INFO, changed ? "rotated" : "refresh works again",
                   WITH_TEXT(KEY_VOLUME, v->id), WITH_TEXT(KEY_CLASS, v->record.class_name),

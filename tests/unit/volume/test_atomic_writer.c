@@ -228,6 +228,47 @@ static void a_swap_that_may_not_be_leaves_the_old_files(void **state)
     assert_int_equal(entries(f->fd).all, 3);
 }
 
+static int new_names_lead_nowhere_yet(void *arg, struct error *err)
+{
+    struct folder *f = arg;
+
+    (void)err;
+    assert_true(links_to(f->fd, "b", "..data/b"));
+    assert_true(links_to(f->fd, "c", "..data/c"));
+    assert_null(text_of(f->fd, "b"));
+    assert_true(reads(f->fd, "a", "old"));
+    return 0;
+}
+
+static void the_swap_alone_brings_new_names_into_sight(void **state)
+{
+    struct folder *f = *state;
+    struct writer_options options = { .fs_group = (gid_t)-1,
+                                      .may_swap = new_names_lead_nowhere_yet,
+                                      .arg = f };
+    struct fileset set CLEANUP(fileset_done) = { 0 };
+
+    WRITE(f, { "a", "old", 0 });
+    add_rows(&set, (const struct row[]){ { "b", "new", 0 }, { "c/d", "new", 0 } }, 2);
+    assert_true(write_files(f, &set, &options).changed);
+    assert_true(reads(f->fd, "b", "new"));
+    assert_true(reads(f->fd, "c/d", "new"));
+    assert_false(is_there(f->fd, "a"));
+}
+
+static void a_name_that_leads_nowhere_is_swept(void **state)
+{
+    struct folder *f = *state;
+
+    WRITE(f, { "a", "1", 0 });
+    assert_int_equal(symlinkat("..data/b", f->fd, "b"), 0); /* of a swap that was killed */
+    assert_int_equal(symlinkat("elsewhere", f->fd, "c"), 0);
+    assert_int_equal(atomic_writer_fold(f->fd, NULL), 0);
+    assert_false(is_there(f->fd, "b"));
+    assert_true(is_there(f->fd, "c"));
+    assert_true(reads(f->fd, "a", "1"));
+}
+
 /* --- files that the provider did not send again --------------------------------------------------
  */
 
@@ -456,6 +497,8 @@ int main(void)
         in_folder(names_that_vanish_take_their_links_along),
         in_folder(one_previous_generation_stays_until_it_is_folded),
         in_folder(a_swap_that_may_not_be_leaves_the_old_files),
+        in_folder(the_swap_alone_brings_new_names_into_sight),
+        in_folder(a_name_that_leads_nowhere_is_swept),
         in_folder(unchanged_files_keep_the_bytes_of_the_live_generation),
         in_folder(unchanged_files_that_are_not_there_are_an_error),
         in_folder(files_of_a_writing_provider_give_way_to_links),

@@ -197,8 +197,8 @@ e2e: all       ## against servers that somebody else wrote (needs Go)
 	@BUILD=$(BUILD) tests/e2e/run.sh
 bench: all     ## the table of speed and memory, build/bench.json
 	@BUILD=$(BUILD) tests/bench/run.sh
-soak: faults   ## every fault point ROUNDS times (100)
-	@BUILD=$(BUILD) ROUNDS=$${ROUNDS:-100} tests/system/faults.py
+soak: faults   ## every fault point ROUNDS times (100), 1,000 races of publish and unpublish
+	@BUILD=$(BUILD) ROUNDS=$${ROUNDS:-100} RACES=$${RACES:-1000} tests/system/run_faults.py
 fuzz:          ## every fuzz target for SECONDS (15)
 	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz FLAVOR=fuzz fuzzers
 	@BUILD=$(BUILD)/fuzz FUZZ_SECONDS=$(or $(SECONDS),15) tests/fuzz/run.sh

@@ -93,13 +93,15 @@ def expect_equal(have, want, what=""):
 def wait_until(condition, seconds=10, what="that"):
     """Polls until the condition holds and returns its value."""
     end = time.monotonic() + seconds
+    pause = 0.002
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
             raise AssertionError(f"{what} did not come true in {seconds} s")
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.05)
 
 
 def accepts(path):

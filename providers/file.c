@@ -140,12 +140,13 @@ static int add_object(struct file_provider *fp, const struct place *place,
         .gid = (gid_t)FILE_OWNER_UNSET,
     };
     struct secret bytes CLEANUP(secret_done) = { 0 };
+    autofree char *config = str_printf("%s\n%s", object->name, path);
     autofree char *version = NULL;
 
     if (fileset_check_path(path, strlen(path), err) < 0 ||
         read_value(place, object->name, &bytes, err) < 0 ||
         object_decode(object, &bytes, err) < 0 ||
-        object_version_make(fp->hmac_key, object->name, &bytes, &version, err) < 0 ||
+        object_version_make(fp->hmac_key, config, &bytes, &version, err) < 0 ||
         fileset_add_version(set, object->name, version, err) < 0)
         return -1;
     spec.contents = secret_take(&bytes);

@@ -81,6 +81,28 @@ void request_done(struct fetch_request *req)
     pairs_done(&req->secrets);
 }
 
+static bool has_version(const V1alpha1__MountRequest *in, const struct object_version *v)
+{
+    for (size_t i = 0; i < in->n_current_object_version; i++)
+        if (strcmp(in->current_object_version[i]->id, v->id) == 0)
+            return strcmp(in->current_object_version[i]->version, v->version) == 0;
+    return false;
+}
+
+void request_drop_unchanged(const V1alpha1__MountRequest *in, struct fileset *set)
+{
+    if (!in->accepts_unchanged || !set->version_count || set->version_count != set->count ||
+        set->version_count != in->n_current_object_version)
+        return;
+    for (size_t i = 0; i < set->version_count; i++)
+        if (!has_version(in, &set->versions[i]))
+            return;
+    for (size_t i = 0; i < set->count; i++) {
+        secret_done(&set->files[i].contents);
+        set->files[i].unchanged = true;
+    }
+}
+
 static void fill_file(V1alpha1__File *row, const struct file *f)
 {
     v1alpha1__file__init(row);

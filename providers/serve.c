@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "providers/serve.h"
 
+#include "lib/base/redact.h"
 #include "lib/net/rpc_server.h"
 #include "providers/request.h"
 
@@ -32,6 +33,23 @@ struct mount_job {
     void *call;
 };
 
+/* Whatever a store echoes of what it was sent, nobody reads it. */
+static void redact_pairs(struct redaction *r, const struct pairs *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        redaction_value(r, p->items[i].value, strlen(p->items[i].value));
+}
+
+static void redact(const struct fetch_request *req, struct error *err)
+{
+    struct redaction r = redaction_of(err->msg);
+
+    redact_pairs(&r, &req->tokens);
+    redact_pairs(&r, &req->secrets);
+    redaction_shapes(&r);
+    redaction_apply(&r);
+}
+
 static int fetch(const struct mount_job *job, struct fileset *ret, struct error *err)
 {
     struct fetch_request req CLEANUP(request_done) = { 0 };
@@ -44,7 +62,10 @@ static int fetch(const struct mount_job *job, struct fileset *ret, struct error 
     if (req.left_ms <= 0)
         return error_set(err, CODE_DEADLINE_EXCEEDED,
                          "no time is left before the caller's deadline");
-    return job->self->provider->ops->fetch(job->self->provider, &req, ret, err);
+    if (job->self->provider->ops->fetch(job->self->provider, &req, ret, err) == 0)
+        return 0;
+    redact(&req, err);
+    return -1;
 }
 
 static void run_mount(void *arg)
@@ -59,6 +80,7 @@ static void run_mount(void *arg)
         rpc_fail(job.call, &err);
         return;
     }
+    request_drop_unchanged(job.in, &files);
     response_make(&files, &response);
     job.reply(&response.out, job.call);
 }

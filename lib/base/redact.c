@@ -33,6 +33,26 @@ static void hide_form(struct redaction *r, const char *form, size_t len)
     hide_runs(r, form, len, len < REDACT_RUN_MIN ? len : REDACT_RUN_MIN);
 }
 
+/* Base64 of a larger text shows a value in one of three ways, by how many bytes stand before it in
+ * its group of three. Characters that share bits with its neighbours are left out. */
+static void hide_base64(struct redaction *r, enum base64_alphabet alphabet, const char *value,
+                        size_t len)
+{
+    static const size_t shared[] = { 0, 2, 3 }; /* characters, for 0, 1 and 2 bytes before */
+
+    for (size_t before = 0; before < COUNT_OF(shared); before++) {
+        struct strbuf shifted CLEANUP(strbuf_done) = { .sensitive = true };
+        struct strbuf form CLEANUP(strbuf_done) = { .sensitive = true };
+
+        strbuf_add(&shifted, "\0", before);
+        strbuf_add(&shifted, value, len);
+        base64_encode(alphabet, &form, strbuf_text(&shifted), shifted.len);
+        if (!before)
+            hide_form(r, strbuf_text(&form), form.len); /* on its own, with its end */
+        hide_form(r, strbuf_text(&form) + shared[before], shifted.len * 8 / 6 - shared[before]);
+    }
+}
+
 void redaction_value(struct redaction *r, const char *value, size_t len)
 {
     struct strbuf form CLEANUP(strbuf_done) = { .sensitive = true };
@@ -46,9 +66,8 @@ void redaction_value(struct redaction *r, const char *value, size_t len)
     json_add_text(&form, value, len);
     if (form.len > 2)
         hide_form(r, form.text + 1, form.len - 2); /* without its quotes */
-    strbuf_reset(&form);
-    base64_encode(BASE64_STD, &form, value, len);
-    hide_form(r, strbuf_text(&form), form.len);
+    hide_base64(r, BASE64_STD, value, len);
+    hide_base64(r, BASE64_URL_RAW, value, len);
     strbuf_reset(&form);
     hex_encode(&form, value, len);
     hide_form(r, strbuf_text(&form), form.len);

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A store behind the wire: what a Mount answers, and what it never does. The store is a double that
+ * hands out what a test put into it, or fails with it.
+ */
+#include "lib/net/rpc_client.h"
+#include "providers/serve.h"
+#include "tests/check.h"
+
+#define TOKEN "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ3ZWIifQ.c2lnbmF0dXJl"
+#define PASSWORD "hunter2-hunter2"
+
+static struct double_store {
+    struct provider base;
+    const char *contents;
+    const char *version;
+    const char *says; /* the error; NULL: succeeds */
+} store;
+
+static int double_fetch(struct provider *self, const struct fetch_request *req, struct fileset *ret,
+                        struct error *err)
+{
+    struct file_spec file = { .path = "a/b",
+                              .path_len = 3,
+                              .mode = req->default_mode,
+                              .uid = FILE_OWNER_UNSET,
+                              .gid = FILE_OWNER_UNSET };
+
+    (void)self;
+    if (store.says)
+        return error_set(err, CODE_INTERNAL, "%s", store.says);
+    file.contents = secret_copy(store.contents, strlen(store.contents));
+    return fileset_add_version(ret, "b", store.version, err) < 0 ? -1
+                                                                 : fileset_add(ret, &file, err);
+}
+
+static const struct provider_ops double_ops = { .name = "double", .fetch = double_fetch };
+
+static struct provider_service service;
+static struct rpc_client *client;
+
+static int set_up(void **state)
+{
+    static ProtobufCService *services[1];
+
+    (void)state;
+    store.base.ops = &double_ops;
+    provider_service_init(&service, &store.base);
+    services[0] = &service.service.base;
+    client = rpc_client_new_local(services, 1);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    rpc_client_free(client);
+    provider_service_done(&service);
+    return 0;
+}
+
+static V1alpha1__MountRequest request(void)
+{
+    V1alpha1__MountRequest in = V1ALPHA1__MOUNT_REQUEST__INIT;
+
+    in.attributes = (char *)"{\"csi.storage.k8s.io/pod.name\":\"web\","
+                            "\"csi.storage.k8s.io/serviceAccount.tokens\":"
+                            "\"{\\\"vault\\\":{\\\"token\\\":\\\"" TOKEN "\\\"}}\"}";
+    in.secrets = (char *)"{\"password\":\"" PASSWORD "\"}";
+    in.target_path = (char *)"/target";
+    in.permission = (char *)"420";
+    return in;
+}
+
+/* The answer, or NULL with the error. Ownership: rpc_reply_free. */
+static V1alpha1__MountResponse *mount_it(const V1alpha1__MountRequest *in, struct error *err)
+{
+    struct rpc_request call = { .service = &v1alpha1__csidriver_provider__descriptor,
+                                .method = "Mount",
+                                .in = &in->base,
+                                .sensitive = true };
+    ProtobufCMessage *reply = NULL;
+
+    return rpc_client_call(client, &call, &reply, err) < 0 ? NULL
+                                                           : (V1alpha1__MountResponse *)reply;
+}
+
+static const struct {
+    const char *says;
+    const char *error;
+    const char *left;
+} echoes[] = {
+    { "a token", "bad jwt " TOKEN, "bad jwt [redacted]" },
+    { "a value of nodePublishSecretRef", "login as " PASSWORD " failed",
+      "login as [redacted] failed" },
+    { "its base64 within a larger text", "Basic cWh1bnRlcjItaHVudGVyMnp6", "Basic c[redacted]np6" },
+    { "its hex", "68756e746572322d68756e74657232", "[redacted]" },
+    { "a key of the store's", "got -----BEGIN PRIVATE KEY-----MII", "got [redacted]" },
+    { "nothing", "no such path", "no such path" },
+};
+
+static void an_error_holds_nothing_of_what_was_sent(void **state)
+{
+    V1alpha1__MountRequest in = request();
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(echoes); i++) {
+        struct error err = { 0 };
+
+        store.says = echoes[i].error;
+        assert_null(mount_it(&in, &err));
+        assert_int_equal(err.code, CODE_INTERNAL);
+        if (strcmp(err.msg, echoes[i].left) != 0)
+            fail_msg("%s: %s", echoes[i].says, err.msg);
+    }
+    store.says = NULL;
+}
+
+static const struct {
+    const char *says;
+    bool accepts;
+    size_t count;
+    const char *id;
+    const char *version;
+    bool unchanged;
+} unchanged_rows[] = {
+    { "the same version", true, 1, "b", "v1", true },
+    { "a caller who does not know of it", false, 1, "b", "v1", false },
+    { "another version", true, 1, "b", "v0", false },
+    { "another object", true, 1, "c", "v1", false },
+    { "one version more", true, 2, "b", "v1", false },
+    { "no versions", true, 0, "b", "v1", false },
+};
+
+static void check_unchanged(V1alpha1__MountResponse *out, size_t i)
+{
+    assert_int_equal(out->n_files, 1);
+    assert_int_equal(out->n_object_version, 1);
+    if (out->files[0]->unchanged != unchanged_rows[i].unchanged ||
+        (out->files[0]->contents.len == 0) != unchanged_rows[i].unchanged)
+        fail_msg("%s: %zu bytes", unchanged_rows[i].says, out->files[0]->contents.len);
+    rpc_reply_free(&out->base);
+}
+
+static void bytes_that_the_caller_has_do_not_travel_again(void **state)
+{
+    (void)state;
+    store.contents = PASSWORD;
+    store.version = "v1";
+    for (size_t i = 0; i < COUNT_OF(unchanged_rows); i++) {
+        V1alpha1__MountRequest in = request();
+        V1alpha1__ObjectVersion have = V1ALPHA1__OBJECT_VERSION__INIT;
+        V1alpha1__ObjectVersion *list[] = { &have, &have };
+        V1alpha1__MountResponse *out;
+
+        have.id = (char *)unchanged_rows[i].id;
+        have.version = (char *)unchanged_rows[i].version;
+        in.accepts_unchanged = unchanged_rows[i].accepts;
+        in.n_current_object_version = unchanged_rows[i].count;
+        in.current_object_version = list;
+        out = mount_it(&in, NULL);
+        if (!out)
+            fail_msg("%s: no answer", unchanged_rows[i].says);
+        else
+            check_unchanged(out, i);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_error_holds_nothing_of_what_was_sent),
+        cmocka_unit_test(bytes_that_the_caller_has_do_not_travel_again),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

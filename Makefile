@@ -188,7 +188,7 @@ test:          ## unit, service, contract and system suites
 	@BUILD=$(BUILD) tests/run.sh
 .PHONY: faults
 faults:
-	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/faults FLAVOR=faults all
+	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/faults FLAVOR=faults all $(BUILD)/faults/tests/unit/base/test_fault
 check: $(gen_c) ## format, layers, bans, limits, clang-tidy, cppcheck, shellcheck
 	@BUILD=$(BUILD) tests/check/check.sh $(RULES)
 conformance: all ## csi-sanity against the shipped driver

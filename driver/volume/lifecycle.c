@@ -422,7 +422,8 @@ static int leave(struct lifecycle *app, struct volume *v, const char *target, st
         return error_reason(err, "Busy");
     }
     rotation_forget(app, v);
-    if (FAULT("unpublish.left", err) < 0 || clear(app, v->id, target, err) < 0) {
+    if (FAULT("unpublish.left", err) < 0 || clear(app, v->id, target, err) < 0 ||
+        FAULT("unpublish.cleared", err) < 0) {
         pthread_mutex_lock(&v->lock);
         v->state = VOLUME_IDLE;
         v->work = NULL;
@@ -432,7 +433,7 @@ static int leave(struct lifecycle *app, struct volume *v, const char *target, st
     budget_change(&app->budget, -v->record.size_bytes);
     say_farewell(app, v);
     volume_table_remove(app->volumes, v);
-    return 0;
+    return FAULT("unpublish.end", err);
 }
 
 int lifecycle_unpublish(struct lifecycle *app, const char *volume_id, const char *target,
@@ -443,7 +444,7 @@ int lifecycle_unpublish(struct lifecycle *app, const char *volume_id, const char
     int64_t started = clock_mono_us();
     int result;
 
-    if (target_check(&app->root, target, NULL, err) < 0)
+    if (target_check(&app->root, target, NULL, err) < 0 || FAULT("unpublish.begin", err) < 0)
         return -1;
     v = volume_table_get(app->volumes, volume_id);
     if (v && strcmp(v->record.target, target) == 0)

@@ -183,6 +183,8 @@ static int libmount_look(struct mounter *self, const struct target *t, bool want
 
     (void)self;
     *ret = state;
+    if (FAULT("mount.before_look", err) < 0)
+        return -1;
     if (statx(t->parent_fd, t->name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &stx) < 0)
         return errno == ENOENT ? 0 : error_sys(err, errno, "stat %s", t->path);
     state.is_mount = is_mount_root(t, &stx);
@@ -198,8 +200,11 @@ static int libmount_look(struct mounter *self, const struct target *t, bool want
     state.used_bytes = (int64_t)(fs.f_blocks - fs.f_bfree) * (int64_t)fs.f_bsize;
     state.inodes = (int64_t)fs.f_files;
     state.inodes_used = (int64_t)(fs.f_files - fs.f_ffree);
-    if (want_source && source_of(t->real, &state.source, err) < 0)
+    if ((want_source && source_of(t->real, &state.source, err) < 0) ||
+        FAULT("mount.after_look", err) < 0) {
+        free(state.source);
         return -1;
+    }
     *ret = state;
     return 0;
 }
@@ -215,12 +220,16 @@ static int libmount_each(struct mounter *self, const char *root,
                          void (*say)(void *arg, const struct mount_row *row), void *arg,
                          struct error *err)
 {
-    struct libmnt_table *table = mnt_new_table_from_file("/proc/self/mountinfo");
-    struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
+    struct libmnt_table *table = NULL;
+    struct libmnt_iter *iter = NULL;
     struct libmnt_fs *fs;
     size_t len = strlen(root);
 
     (void)self;
+    if (FAULT("mount.before_each", err) < 0)
+        return -1;
+    table = mnt_new_table_from_file("/proc/self/mountinfo");
+    iter = mnt_new_iter(MNT_ITER_FORWARD);
     while (table && iter && mnt_table_next_fs(table, iter, &fs) == 0) {
         const char *path = mnt_fs_get_target(fs);
         const char *type = mnt_fs_get_fstype(fs);
@@ -237,7 +246,7 @@ static int libmount_each(struct mounter *self, const char *root,
     if (!table)
         return error_set(err, CODE_INTERNAL, "mountinfo cannot be read");
     mnt_unref_table(table);
-    return 0;
+    return FAULT("mount.after_each", err);
 }
 
 static void libmount_free(struct mounter *self)
@@ -257,8 +266,13 @@ static const struct mounter_ops libmount_ops = {
 /* Mounts an empty tmpfs once with these options and takes it off again. */
 static int probe(const char *folder, const char *options, struct error *err)
 {
-    if (mount_tmpfs(MOUNT_SOURCE_PREFIX "probe", folder, options, false, err) < 0)
+    if (FAULT("mount.before_probe", err) < 0 ||
+        mount_tmpfs(MOUNT_SOURCE_PREFIX "probe", folder, options, false, err) < 0)
         return -1;
+    if (FAULT("mount.probed", err) < 0) {
+        (void)!umount_all(folder, NULL);
+        return -1;
+    }
     return umount_all(folder, err);
 }
 

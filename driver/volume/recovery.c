@@ -28,6 +28,8 @@ static int find(struct lifecycle *app, const struct record *r, struct found *ret
     autofree char *ours = mount_source_of(r->volume_id);
     autoclose int dir_fd = -1;
 
+    if (FAULT("recovery.before_look", err) < 0)
+        return -1;
     if (target_open(&app->root, r->target, false, &ret->target, &ret->here, err) < 0)
         return -1;
     if (!ret->here)
@@ -42,6 +44,8 @@ static int find(struct lifecycle *app, const struct record *r, struct found *ret
 
 static int forget(struct lifecycle *app, const struct record *r, struct error *err)
 {
+    if (FAULT("recovery.before_forget", err) < 0)
+        return -1;
     return state_remove(&app->state, r->volume_id, err);
 }
 
@@ -57,7 +61,8 @@ static int undo(struct lifecycle *app, const struct record *r, const struct foun
         if (target_open_dir(&f->target, &dir_fd, NULL) == 0 && dir_fd >= 0)
             (void)!atomic_writer_wipe(dir_fd, NULL);
         (void)close(take_fd(&dir_fd));
-        if (app->mounter->ops->unmount(app->mounter, &f->target, err) < 0 ||
+        if (FAULT("recovery.after_wipe", err) < 0 ||
+            app->mounter->ops->unmount(app->mounter, &f->target, err) < 0 ||
             FAULT("recovery.after_unmount", err) < 0)
             return -1;
     }
@@ -94,7 +99,7 @@ static int adopt(struct lifecycle *app, struct record *r, const struct found *f,
     rotation_schedule_spread(app, v);
     app->recovered++;
     (void)volume_ref(v); /* the table's */
-    return 0;
+    return FAULT("recovery.after_adopt", err);
 }
 
 static int recover(struct lifecycle *app, struct record *r, struct error *err)

@@ -21,7 +21,7 @@ int state_open(const char *path, struct state *ret, struct error *err)
 {
     int fd;
 
-    if (fs_mkdirs(path, 0700, err) < 0)
+    if (FAULT("state.before_open", err) < 0 || fs_mkdirs(path, 0700, err) < 0)
         return error_within(err, "--state-dir");
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -72,6 +72,8 @@ int state_save(const struct state *s, const struct record *r, struct error *err)
                          "volumeAttributes need a record of more than "
                          "%d bytes: shorten them",
                          RECORD_BYTES_MAX);
+    if (FAULT("state.before_replace", err) < 0)
+        return -1;
     if (fs_replace(s->fd, name, strbuf_text(&text), text.len, err) < 0)
         return error_within(err, "record in %s", s->path);
     return FAULT("state.after_save", err);
@@ -100,6 +102,8 @@ static void set_aside(struct loading *l, const char *name, const struct error *w
     autofree char *aside = str_printf("%s" ASIDE, name);
 
     l->bad++;
+    if (FAULT("state.before_aside", NULL) < 0)
+        return; /* as when the rename fails: told again at the next start */
     (void)renameat(l->state->fd, name, l->state->fd, aside);
     log_failure(LOG_ERROR, "a record cannot be read: set aside", KEY_PATH, aside, why);
 }
@@ -130,7 +134,7 @@ static int load_one(void *arg, const char *name, struct error *err)
         return 0;
     }
     l->each(l->arg, &r);
-    return 0;
+    return FAULT("state.after_load", err);
 }
 
 int state_load(const struct state *s, void (*each)(void *arg, struct record *r), void *arg,

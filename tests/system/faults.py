@@ -52,7 +52,8 @@ STARTS = {
     "state.after_load": "half_publish",
     "state.before_aside": "torn_record",
     "state.before_open": "half_publish",
-    "mount.probe": "half_publish",
+    "mount.before_probe": "half_publish",
+    "mount.probed": "half_publish",
     "mount.before_each": "half_publish",
     "mount.after_each": "half_publish",
 }

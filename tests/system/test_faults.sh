@@ -37,6 +37,24 @@ if [[ $points -ge 60 ]]; then
 else
     say FAIL "there are only $points fault points"
 fi
+while read -r pipeline least; do
+    points=$("$build/faults/bin/locket-driver" --list-faults | grep -c "^$pipeline\\." || true)
+    if [[ $points -ge $least ]]; then
+        say ok "$pipeline has $least fault points or more ($points)"
+    else
+        say FAIL "$pipeline has only $points fault points"
+    fi
+done <<END
+mount 8
+state 6
+unpublish 8
+recovery 8
+END
+if "$build/faults/tests/unit/base/test_fault" >/dev/null 2>&1; then
+    say ok "a fault point does what its plan says"
+else
+    say FAIL "a fault point does not do what its plan says"
+fi
 if nm "$build/bin/locket-driver" | grep -qi fault_; then
     say FAIL "the release build has fault points"
 else

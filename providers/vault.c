@@ -11,11 +11,18 @@
 #include "lib/base/json.h"
 #include "lib/base/number.h"
 
+enum {
+    LEASES_MAX = 4096,
+    CLOCKS_DIFFER_MS = 100, /* who comes a moment early would be told to come once more */
+    TRY_AGAIN_MS = 5000,    /* a lease could not be had anew */
+};
+
 /* One reply of a fetch, shared by the objects that come from the same call: a dynamic user name and
  * its password must come from one. secretArgs are part of the key. */
 struct read {
     char *key;
     struct tree *reply;
+    int64_t ask_again_ms; /* monotonic; INT64_MAX: it was not lent */
     struct read *next;
 };
 
@@ -82,25 +89,27 @@ static int wish_read(const struct object *object, struct wish *ret, struct error
     return 0;
 }
 
-/* Reads with the session's token; a cached one that is refused is replaced once. */
+/* Reads with the session's token; a cached one that is refused is replaced once. A lease ends with
+ * the token that it was given to: *ret_ends_ms says when that is. */
 static int read_with_login(const struct vault_session *s, const struct wish *w,
-                           struct http_reply *ret, struct error *err)
+                           struct http_reply *ret, int64_t *ret_ends_ms, struct error *err)
 {
-    struct secret token CLEANUP(secret_done) = { 0 };
-    struct vault_call call = {
-        .method = w->method, .path = w->path, .token = &token, .body = w->body.len ? &w->body : NULL
-    };
-    bool cached = false;
+    struct lease_got token CLEANUP(lease_got_done) = { 0 };
+    struct vault_call call = { .method = w->method,
+                               .path = w->path,
+                               .token = &token.bytes,
+                               .body = w->body.len ? &w->body : NULL };
 
-    if (vault_token(s, &token, &cached, err) < 0 || vault_request(s, &call, ret, err) < 0)
+    if (vault_token(s, &token, err) < 0 || vault_request(s, &call, ret, err) < 0)
         return -1;
-    if (ret->status == 403 && cached) {
+    if (ret->status == 403 && token.cached) {
         vault_token_refused(s);
-        secret_done(&token);
+        lease_got_done(&token);
         http_reply_done(ret);
-        if (vault_token(s, &token, &cached, err) < 0 || vault_request(s, &call, ret, err) < 0)
+        if (vault_token(s, &token, err) < 0 || vault_request(s, &call, ret, err) < 0)
             return error_within(err, "a token was refused, and so was the next");
     }
+    *ret_ends_ms = token.expires_at_ms;
     if (ret->status >= 200 && ret->status < 300)
         return 0;
     (void)vault_refused(&call, ret, err);
@@ -112,14 +121,14 @@ static int read_with_login(const struct vault_session *s, const struct wish *w,
     return -1;
 }
 
-static int parse_reply(const struct http_reply *reply, const struct wish *w, struct tree **ret,
+static int parse_reply(const struct secret *body, const struct wish *w, struct tree **ret,
                        struct error *err)
 {
     struct tree *t autotree = NULL;
 
-    if (!reply->body.len)
+    if (!body->len)
         return error_set(err, CODE_NOT_FOUND, "empty response from \"%.100s\"", w->secret_path);
-    if (json_parse((const char *)reply->body.bytes, reply->body.len, &t, err) < 0) {
+    if (json_parse((const char *)body->bytes, body->len, &t, err) < 0) {
         if (err)
             err->code = CODE_UNAVAILABLE;
         return error_within(err, "%s %.100s: the answer", w->method, w->secret_path);
@@ -130,41 +139,102 @@ static int parse_reply(const struct http_reply *reply, const struct wish *w, str
     return 0;
 }
 
-static int read_once(const struct vault_session *s, struct reads *reads, const struct wish *w,
-                     const struct tree **ret, struct error *err)
-{
-    struct http_reply reply CLEANUP(http_reply_done) = { 0 };
-    char *key autowipe = str_printf("%s %s %.*s", w->method, w->path, (int)w->body.len,
-                                    w->body.len ? (const char *)w->body.bytes : "");
-    struct tree *t autotree = NULL;
-    struct read *r;
-
-    for (r = reads->first; r; r = r->next)
-        if (strcmp(r->key, key) == 0) {
-            *ret = r->reply;
-            return 0;
-        }
-    if (read_with_login(s, w, &reply, err) < 0 || parse_reply(&reply, w, &t, err) < 0)
-        return -1;
-    r = xcalloc(1, sizeof(*r));
-    *r = (struct read){ .key = take(key), .reply = take(t), .next = reads->first };
-    reads->first = r;
-    *ret = r->reply;
-    return 0;
-}
-
-/* A lease says when the value is to be asked for again: at two thirds of its life. */
-static void note_lease(const struct tree *reply, struct fileset *set)
+/* How long the store lends what it answered; LEASE_NONE: it gave it. */
+static int64_t lease_of(const struct tree *reply)
 {
     const struct tree *lease = tree_get(reply, "lease_duration");
     const char *id = tree_get_text(reply, "lease_id");
     int64_t seconds;
-    int64_t at;
 
     if (!id || !*id || !lease || lease->kind != TREE_NUMBER ||
         number_parse(lease->text, 1, INT32_MAX, &seconds, NULL) < 0)
+        return LEASE_NONE;
+    return seconds * 1000;
+}
+
+/* A read in progress. */
+struct reading {
+    const struct vault_session *session;
+    const struct wish *wish;
+    struct tree *reply; /* NULL: what was lent before was handed out again */
+};
+
+static void reading_done(struct reading *r)
+{
+    tree_free(r->reply);
+}
+
+static int read_now(void *arg, struct lease *ret, struct error *err)
+{
+    struct reading *r = arg;
+    struct http_reply reply CLEANUP(http_reply_done) = { 0 };
+    int64_t ends_ms = INT64_MAX;
+    int64_t left_ms;
+
+    if (read_with_login(r->session, r->wish, &reply, &ends_ms, err) < 0 ||
+        parse_reply(&reply.body, r->wish, &r->reply, err) < 0)
+        return -1;
+    ret->lease_ms = lease_of(r->reply);
+    left_ms = ends_ms == INT64_MAX ? INT64_MAX : ends_ms - clock_mono_ms();
+    if (ret->lease_ms > left_ms)
+        ret->lease_ms = left_ms > 0 ? left_ms : LEASE_NONE;
+    ret->bytes = secret_take(&reply.body);
+    return 0;
+}
+
+/* Credentials that are made for the asking are asked for once per lease, not at each poll. */
+static int read_reply(const struct vault_session *s, const struct wish *w, const char *key,
+                      struct read *ret, struct error *err)
+{
+    struct reading r CLEANUP(reading_done) = { .session = s, .wish = w };
+    char *identity autowipe = vault_lease_identity(s, key);
+    struct lease_wish wish = {
+        .identity = identity, .owner = s->req->volume_id, .obtain = read_now, .arg = &r
+    };
+    struct lease_got got CLEANUP(lease_got_done) = { 0 };
+
+    if (lease_cache_get(s->vault->leases, &wish, &got, err) < 0)
+        return -1;
+    if (got.cached && parse_reply(&got.bytes, w, &r.reply, err) < 0)
+        return -1;
+    ret->reply = take(r.reply);
+    ret->ask_again_ms = got.renew_at_ms;
+    return 0;
+}
+
+static int read_once(const struct vault_session *s, struct reads *reads, const struct wish *w,
+                     const struct read **ret, struct error *err)
+{
+    char *key autowipe = str_printf("%s %s %.*s", w->method, w->path, (int)w->body.len,
+                                    w->body.len ? (const char *)w->body.bytes : "");
+    struct read fresh = { 0 };
+    struct read *r;
+
+    for (r = reads->first; r; r = r->next)
+        if (strcmp(r->key, key) == 0) {
+            *ret = r;
+            return 0;
+        }
+    if (read_reply(s, w, key, &fresh, err) < 0)
+        return -1;
+    r = xcalloc(1, sizeof(*r));
+    fresh.key = take(key);
+    fresh.next = reads->first;
+    *r = fresh;
+    reads->first = r;
+    *ret = r;
+    return 0;
+}
+
+/* The set is asked for again when the first of its leases has lived two thirds of its life. */
+static void note_lease(const struct read *r, struct fileset *set)
+{
+    int64_t wait_ms = r->ask_again_ms - clock_mono_ms();
+    int64_t at;
+
+    if (r->ask_again_ms == INT64_MAX)
         return;
-    at = clock_unix_ms() + seconds * 1000 / 3 * 2;
+    at = clock_unix_ms() + (wait_ms > 0 ? wait_ms + CLOCKS_DIFFER_MS : TRY_AGAIN_MS);
     if (!set->refresh_at_unix_ms || at < set->refresh_at_unix_ms)
         set->refresh_at_unix_ms = at;
 }
@@ -199,13 +269,13 @@ static int add_object(const struct vault_session *s, struct reads *reads,
                       const struct object *object, struct fileset *set, struct error *err)
 {
     struct wish w CLEANUP(wish_done) = { 0 };
-    const struct tree *reply = NULL;
+    const struct read *r = NULL;
 
     if (wish_read(object, &w, err) < 0)
         return -1;
-    if (read_once(s, reads, &w, &reply, err) < 0 || add_file(s, &w, reply, set, err) < 0)
+    if (read_once(s, reads, &w, &r, err) < 0 || add_file(s, &w, r->reply, set, err) < 0)
         return error_within(err, "couldn't read secret \"%.100s\"", object->name);
-    note_lease(reply, set);
+    note_lease(r, set);
     return 0;
 }
 
@@ -260,15 +330,16 @@ static int vault_fetch(struct provider *self, const struct fetch_request *req, s
 
 static void vault_release(struct provider *self, const char *volume_id)
 {
-    (void)self;
-    (void)volume_id; /* tokens belong to pods, not volumes: the cache's ceiling ends them */
+    /* Tokens belong to pods, not volumes: the cache's ceiling ends them. */
+    lease_cache_release(((struct vault *)self)->leases, volume_id);
 }
 
 static void vault_free(struct provider *self)
 {
     struct vault *vault = (struct vault *)self;
 
-    token_cache_free(vault->tokens);
+    lease_cache_free(vault->tokens);
+    lease_cache_free(vault->leases);
     http_client_free(vault->http);
     free(vault);
 }
@@ -290,7 +361,8 @@ int provider_vault_new(const struct provider_config *config, struct provider **r
     vault->config = config;
     vault->http = http_client_new();
     vault->tokens =
-        token_cache_new(config->vault_tokens_max > 0 ? (size_t)config->vault_tokens_max : 0);
+        lease_cache_new(config->vault_tokens_max > 0 ? (size_t)config->vault_tokens_max : 0);
+    vault->leases = lease_cache_new(LEASES_MAX);
     *ret = &vault->base;
     return 0;
 }

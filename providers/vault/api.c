@@ -127,7 +127,7 @@ static enum code code_of(long status)
     case 429:
         return CODE_RESOURCE_EXHAUSTED;
     default:
-        return status >= 500 ? CODE_UNAVAILABLE : CODE_UNKNOWN;
+        return status >= 500 || (status >= 300 && status < 400) ? CODE_UNAVAILABLE : CODE_UNKNOWN;
     }
 }
 
@@ -169,6 +169,8 @@ int vault_refused(const struct vault_call *call, const struct http_reply *reply,
         add_words(reply, &words);
     if (words.len)
         hide_credentials(call, words.text);
+    if (reply->status >= 300 && reply->status < 400)
+        strbuf_add_text(&words, ": redirected once more: is vaultAddress the store's own?");
     error_set(err, code_of(reply->status), "%s %.*s: %ld%s", call->method, len, call->path,
               reply->status, strbuf_text(&words));
     if (err)

@@ -22,7 +22,7 @@ static bool is_printable(const char *text)
     return true;
 }
 
-static int read_auth(const struct http_reply *reply, struct login *ret, struct error *err)
+static int read_auth(const struct http_reply *reply, struct lease *ret, struct error *err)
 {
     struct tree *t autotree = NULL;
     const struct tree *auth;
@@ -31,8 +31,11 @@ static int read_auth(const struct http_reply *reply, struct login *ret, struct e
     int64_t seconds = 0;
 
     if (json_parse(reply->body.len ? (const char *)reply->body.bytes : "", reply->body.len, &t,
-                   err) < 0)
+                   err) < 0) {
+        if (err)
+            err->code = CODE_UNAVAILABLE; /* whoever answered, it was not the store */
         return error_within(err, "the answer to the login");
+    }
     auth = tree_get(t, "auth");
     token = tree_get_text(auth, "client_token");
     if (!token || !*token || !is_printable(token))
@@ -41,13 +44,13 @@ static int read_auth(const struct http_reply *reply, struct login *ret, struct e
     if (!lease || lease->kind != TREE_NUMBER ||
         number_parse(lease->text, 0, LEASE_MAX_S, &seconds, NULL) < 0)
         seconds = 0;
-    ret->token = secret_copy(token, strlen(token));
+    ret->bytes = secret_copy(token, strlen(token));
     ret->lease_ms = seconds * 1000;
     return 0;
 }
 
 /* kubernetes and jwt mounts take the same body; AppRole its own. */
-static int log_in(void *arg, struct login *ret, struct error *err)
+static int log_in(void *arg, struct lease *ret, struct error *err)
 {
     const struct vault_session *s = arg;
     const struct vault_identity *id = s->id;
@@ -95,27 +98,35 @@ static char *identity_text(const struct vault_identity *id)
                       id->tls.cert_file ? id->tls.cert_file : "", id->tls.skip_verify);
 }
 
-int vault_token(const struct vault_session *s, struct secret *ret, bool *ret_cached,
-                struct error *err)
+char *vault_lease_identity(const struct vault_session *s, const char *call)
 {
     char *identity autowipe = identity_text(s->id);
-    struct token_wish wish = { .identity = identity, .login = log_in, .arg = (void *)s };
 
-    *ret_cached = false;
-    if (s->id->static_token) {
-        if (!is_printable(s->id->static_token))
-            return error_set(
-                err, CODE_INVALID_ARGUMENT,
-                "the token of nodePublishSecretRef holds characters that no token has");
-        *ret = secret_copy(s->id->static_token, strlen(s->id->static_token));
-        return 0;
-    }
-    return token_cache_get(s->vault->tokens, &wish, ret, ret_cached, err);
+    return str_printf("%s\n%s\n%s\n%s", identity, s->id->static_token ? s->id->static_token : "",
+                      s->req->volume_id, call);
+}
+
+int vault_token(const struct vault_session *s, struct lease_got *ret, struct error *err)
+{
+    char *identity autowipe = identity_text(s->id);
+    struct lease_wish wish = { .identity = identity, .obtain = log_in, .arg = (void *)s };
+
+    if (!s->id->static_token)
+        return lease_cache_get(s->vault->tokens, &wish, ret, err);
+    if (!is_printable(s->id->static_token))
+        return error_set(err, CODE_INVALID_ARGUMENT,
+                         "the token of nodePublishSecretRef holds characters that no token has");
+    *ret = (struct lease_got){
+        .bytes = secret_copy(s->id->static_token, strlen(s->id->static_token)),
+        .renew_at_ms = INT64_MAX,
+        .expires_at_ms = INT64_MAX,
+    };
+    return 0;
 }
 
 void vault_token_refused(const struct vault_session *s)
 {
     char *identity autowipe = identity_text(s->id);
 
-    token_cache_drop(s->vault->tokens, identity);
+    lease_cache_drop(s->vault->tokens, identity);
 }

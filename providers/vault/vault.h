@@ -10,13 +10,14 @@
 #include "lib/net/http.h"
 #include "providers/config.h"
 #include "providers/provider.h"
-#include "providers/vault/token_cache.h"
+#include "providers/vault/lease_cache.h"
 
 struct vault {
     struct provider base;
     const struct provider_config *config;
     struct http_client *http;
-    struct token_cache *tokens;
+    struct lease_cache *tokens; /* by identity */
+    struct lease_cache *leases; /* dynamic credentials, by volume and call */
 };
 
 /* Where a class's secrets are and who asks for them, of parameters over flags. Texts are borrowed
@@ -70,9 +71,12 @@ must_check int vault_request(const struct vault_session *s, const struct vault_c
 int vault_refused(const struct vault_call *call, const struct http_reply *reply, struct error *err);
 
 /* A token for the session's identity: cached while fresh, else a login (one at a time per
- * identity). *ret_cached: it was not obtained just now, so a 403 may mean that it was revoked. */
-must_check int vault_token(const struct vault_session *s, struct secret *ret, bool *ret_cached,
-                           struct error *err);
+ * identity). A cached one that meets a 403 may have been revoked. Ownership: secret_done. */
+must_check int vault_token(const struct vault_session *s, struct lease_got *ret, struct error *err);
+
+/* Whose lease a call's answer is: the session's identity, its volume, and the call. Ownership: the
+ * caller wipes. */
+char *vault_lease_identity(const struct vault_session *s, const char *call);
 
 /* Forgets the cached token: it was refused. */
 void vault_token_refused(const struct vault_session *s);

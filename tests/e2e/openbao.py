@@ -116,6 +116,35 @@ def certificate_and_key_come_from_one_issue_and_other_arguments_from_another(wor
     pod.unpublish()
 
 
+def lent(name, ttl):
+    """A certificate that comes with a lease."""
+    return {"objectName": name, "secretPath": "pki/issue/lent", "method": "PUT",
+            "secretArgs": {"common_name": "lent.example", "ttl": ttl}, "secretKey": "serial_number"}
+
+
+@test
+def what_is_lent_is_asked_for_once_per_lease_and_not_at_each_poll(world):
+    world.class_of("lent", [lent("serial", "10m")])
+    pod = world.publish("lent-pod", "lent")
+    serial = pod.read("serial")
+    for _ in range(3):
+        world.node.must_refresh(pod, changed=False)
+    expect_equal(pod.read("serial"), serial, "the serial number after three polls")
+    pod.unpublish()
+    again = world.publish("lent-pod-2", "lent")
+    expect(again.read("serial") != serial, "another pod got the same lease")
+    again.unpublish()
+
+
+@test
+def a_lease_is_replaced_before_it_ends(world):
+    world.class_of("lent-briefly", [lent("serial", "9s")])
+    pod = world.publish("brief-pod", "lent-briefly")
+    serial = pod.read("serial")
+    wait_until(lambda: pod.read("serial") != serial, 9, "another certificate")
+    pod.unpublish()
+
+
 @test
 def a_changed_secret_reaches_the_files_by_refresh_and_an_unchanged_one_writes_nothing(world):
     world.put("turn", {"user": world.value(), "password": world.value()})

@@ -48,6 +48,8 @@ class World:
         bao.write("sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}, "team")
         bao.write("pki/root/generate/internal", {"common_name": "e2e root", "key_type": "ec"})
         bao.write("pki/roles/web", {"allow_any_name": True, "key_type": "ec", "max_ttl": "1h"})
+        bao.write("pki/roles/lent", {"allow_any_name": True, "key_type": "ec", "max_ttl": "1h",
+                                     "generate_lease": True})
 
     def role(self, name, namespace=None, **more):
         body = {

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The Vault store against a server that misbehaves on request: what becomes of a read, a login, a
+ * lease. Real servers: tests/e2e.
+ */
+#include "lib/base/clock.h"
+#include "providers/config.h"
+#include "providers/request.h"
+#include "tests/check.h"
+#include "tests/fakes/vault_fake.h"
+
+static struct vault_fake fake;
+static struct provider_config config;
+static struct provider *store;
+
+static int set_up(void **state)
+{
+    (void)state;
+    vault_fake_start(&fake, NULL);
+    config =
+        (struct provider_config){ .vault_addr = fake.url,
+                                  .vault_mount = (char *)"kubernetes",
+                                  .vault_namespace = (char *)"",
+                                  .vault_tokens_max = 100,
+                                  .hmac_key = secret_copy("0123456789abcdef0123456789abcdef", 32) };
+    return provider_vault_new(&config, &store, NULL);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    store->ops->free(store);
+    secret_done(&config.hmac_key);
+    vault_fake_stop(&fake);
+    return 0;
+}
+
+struct wish {
+    const char *role;
+    const char *objects;
+    const char *volume;
+    const char *pod;
+};
+
+/* As the wire brings it. */
+static int fetch(const struct wish *wish, struct fileset *ret, struct error *err)
+{
+    struct fetch_request req CLEANUP(request_done) = { 0 };
+    autofree char *attributes = str_printf(
+        "{\"roleName\":\"%s\",\"objects\":\"%s\",\"csi.storage.k8s.io/pod.name\":\"web\","
+        "\"csi.storage.k8s.io/pod.namespace\":\"shop\",\"csi.storage.k8s.io/pod.uid\":\"%s\","
+        "\"csi.storage.k8s.io/serviceAccount.name\":\"sa\","
+        "\"csi.storage.k8s.io/serviceAccount.tokens\":"
+        "\"{\\\"vault\\\":{\\\"token\\\":\\\"good.canary-jwt\\\"}}\"}",
+        wish->role ? wish->role : "app", wish->objects, wish->pod ? wish->pod : "u1");
+    V1alpha1__MountRequest in = V1ALPHA1__MOUNT_REQUEST__INIT;
+
+    in.attributes = attributes;
+    in.target_path = (char *)"/target";
+    in.permission = (char *)"420";
+    if (request_read(&in, &req, err) < 0)
+        return -1;
+    req.volume_id = wish->volume ? wish->volume : "v1";
+    req.left_ms = 10000;
+    return store->ops->fetch(store, &req, ret, err);
+}
+
+static bool holds(const struct fileset *set, const char *path, const char *text)
+{
+    const struct file *f = fileset_find(set, path);
+
+    return f && f->contents.len == strlen(text) &&
+           memcmp(f->contents.bytes, text, f->contents.len) == 0;
+}
+
+#define ONE(path) "[{objectName: a, secretPath: " path ", secretKey: user}]"
+
+static const struct {
+    const char *says;
+    const char *role;
+    const char *objects;
+    int code; /* CODE_OK: file a holds `text` */
+    const char *text;
+} rows[] = {
+    { "KV v2", NULL, ONE("secret/data/db"), CODE_OK, "anna" },
+    { "KV v1", NULL, ONE("kv/db"), CODE_OK, "anna" },
+    { "a field called data in KV v1 is a field (fault 1.3)", NULL, ONE("kv/nested"), CODE_OK,
+      "outer" },
+    { "a document that is no envelope", NULL, ONE("fault/document"), CODE_OK, "raw" },
+    { "a login answer without auth (fault 1.2)", "no-auth", ONE("secret/data/db"), CODE_UNAVAILABLE,
+      "holds no token" },
+    { "a login page of a proxy", "html", ONE("secret/data/db"), CODE_UNAVAILABLE, "login" },
+    { "a login answer that is a list", "lists", ONE("secret/data/db"), CODE_UNAVAILABLE,
+      "holds no token" },
+    { "a token that would split a header", "odd-token", ONE("secret/data/db"), CODE_UNAVAILABLE,
+      "holds no token" },
+    { "an unknown role", "unknown", ONE("secret/data/db"), CODE_PERMISSION_DENIED, "invalid role" },
+    { "a login error that quotes the jwt", "echo", ONE("secret/data/db"), CODE_PERMISSION_DENIED,
+      "cannot parse" },
+    { "data that is null (fault 1.2)", NULL, ONE("fault/nodata"), CODE_NOT_FOUND, "a" },
+    { "no body", NULL, ONE("fault/empty"), CODE_NOT_FOUND, "empty response" },
+    { "errors without a word", NULL, ONE("fault/noerrors"), CODE_NOT_FOUND, "empty response" },
+    { "a list", NULL, ONE("fault/list"), CODE_NOT_FOUND, "empty response" },
+    { "a page", NULL, ONE("fault/html"), CODE_UNAVAILABLE, "the answer" },
+    { "a key twice", NULL, ONE("fault/duplicate"), CODE_UNAVAILABLE, "the answer" },
+    { "depth without end", NULL, ONE("fault/deep"), CODE_UNAVAILABLE, "the answer" },
+    { "bytes that are no text", NULL, ONE("fault/utf8"), CODE_UNAVAILABLE, "the answer" },
+    { "a NUL", NULL, ONE("fault/nul"), CODE_UNAVAILABLE, "the answer" },
+    { "a policy that says no", NULL, ONE("fault/s403"), CODE_PERMISSION_DENIED, "may not read" },
+    { "nothing there", NULL, ONE("secret/data/none"), CODE_NOT_FOUND, "secret/data/none" },
+    { "a header quoted back", NULL, ONE("fault/echo"), CODE_INVALID_ARGUMENT, "bad header" },
+    { "words with control characters", NULL, ONE("fault/words"), CODE_INVALID_ARGUMENT, "" },
+    { "a server error, twice", NULL, ONE("fault/s500:2"), CODE_OK, "anna" },
+    { "an index that is not there yet, once", NULL, ONE("fault/s412:1"), CODE_OK, "anna" },
+    { "a redirect", NULL, ONE("fault/s307"), CODE_OK, "anna" },
+    { "a redirect in a circle", NULL, ONE("fault/loop"), CODE_UNAVAILABLE, "redirect" },
+};
+
+static void each_answer_is_a_file_or_an_error(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct wish wish = { .role = rows[i].role, .objects = rows[i].objects };
+        struct fileset set CLEANUP(fileset_done) = { 0 };
+        struct error err = { 0 };
+
+        (void)!fetch(&wish, &set, &err);
+        if ((int)err.code != rows[i].code)
+            fail_msg("%s: %s: %s", rows[i].says, code_name(err.code), err.msg);
+        if (rows[i].code == CODE_OK ? !holds(&set, "a", rows[i].text)
+                                    : !strstr(err.msg, rows[i].text) || set.count)
+            fail_msg("%s: %s, %zu files", rows[i].says, err.msg, set.count);
+        if (strstr(err.msg, "canary") || strstr(err.msg, "hvs.") || strchr(err.msg, '\n') ||
+            strchr(err.msg, '\x1b'))
+            fail_msg("%s: told: %s", rows[i].says, err.msg);
+    }
+}
+
+/* --- calls and leases --------------------------------------------------------------------------
+ */
+
+#define PAIR(path)                                                                                 \
+    "[{objectName: a, secretPath: " path ", secretKey: username}, "                                \
+    "{objectName: b, secretPath: " path ", secretKey: password}]"
+
+static char *text_of(const struct fileset *set, const char *path)
+{
+    const struct file *f = fileset_find(set, path);
+
+    assert_non_null(f);
+    return f ? xstrndup((const char *)f->contents.bytes, f->contents.len) : NULL;
+}
+
+static void must_fetch(const struct wish *wish, struct fileset *ret)
+{
+    struct error err = { 0 };
+
+    if (fetch(wish, ret, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+static void dynamic_credentials_are_made_once_per_lease_and_volume(void **state)
+{
+    struct wish wish = { .objects = PAIR("database/creds/app"), .pod = "dynamic" };
+    struct wish other = { .objects = PAIR("database/creds/app"), .pod = "dynamic", .volume = "v2" };
+    struct fileset first CLEANUP(fileset_done) = { 0 };
+    struct fileset again CLEANUP(fileset_done) = { 0 };
+    struct fileset others CLEANUP(fileset_done) = { 0 };
+    struct fileset after CLEANUP(fileset_done) = { 0 };
+    autofree char *user = NULL;
+    int64_t wait_ms;
+
+    (void)state;
+    must_fetch(&wish, &first);
+    must_fetch(&wish, &again); /* a poll */
+    assert_int_equal(vault_fake_asked(&fake, "GET /v1/database/creds/app"), 1);
+    user = text_of(&first, "a");
+    assert_true(holds(&again, "a", user));
+    assert_true(str_same(first.versions[0].version, again.versions[0].version));
+    wait_ms = again.refresh_at_unix_ms - clock_unix_ms(); /* 900 s */
+    assert_in_range(wait_ms, 595000, 600200);
+    must_fetch(&other, &others);
+    assert_int_equal(vault_fake_asked(&fake, "GET /v1/database/creds/app"), 2);
+    assert_false(holds(&others, "a", user));
+    store->ops->release(store, "v1");
+    must_fetch(&wish, &after);
+    assert_int_equal(vault_fake_asked(&fake, "GET /v1/database/creds/app"), 3);
+    assert_false(holds(&after, "a", user));
+}
+
+static void a_lease_ends_with_the_token_it_was_given_to(void **state)
+{
+    struct wish wish = { .role = "short", .objects = PAIR("database/creds/brief"), .pod = "brief" };
+    struct fileset first CLEANUP(fileset_done) = { 0 };
+    struct fileset later CLEANUP(fileset_done) = { 0 };
+    autofree char *user = NULL;
+
+    (void)state;
+    must_fetch(&wish, &first); /* the token lives 3 s, the lease 900 s */
+    user = text_of(&first, "a");
+    assert_true(first.refresh_at_unix_ms - clock_unix_ms() <= 5000);
+    clock_sleep_ms(2100);
+    must_fetch(&wish, &later);
+    assert_false(holds(&later, "a", user));
+    assert_int_equal(vault_fake_asked(&fake, "GET /v1/database/creds/brief"), 2);
+}
+
+static void what_is_not_lent_is_read_each_time(void **state)
+{
+    static const char *const paths[] = { "secret/data/db", "kv/db", "database/static-creds/app" };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        autofree char *objects = str_printf("[{objectName: a, secretPath: %s}]", paths[i]);
+        autofree char *call = str_printf("GET /v1/%s", paths[i]);
+        struct wish wish = { .objects = objects, .pod = "plain" };
+        long before = vault_fake_asked(&fake, call);
+
+        for (int n = 0; n < 3; n++) {
+            struct fileset set CLEANUP(fileset_done) = { 0 };
+
+            must_fetch(&wish, &set);
+            assert_true(set.refresh_at_unix_ms == 0);
+        }
+        assert_int_equal(vault_fake_asked(&fake, call) - before, 3);
+    }
+}
+
+static void other_arguments_are_another_call(void **state)
+{
+    /* Upstream hands the first call's answer to both (fault 1.3). */
+    struct wish wish = { .objects =
+                             "[{objectName: a, secretPath: pki/issue/x, secretKey: certificate, "
+                             "method: PUT, secretArgs: {common_name: one}}, "
+                             "{objectName: k, secretPath: pki/issue/x, secretKey: private_key, "
+                             "method: PUT, secretArgs: {common_name: one}}, "
+                             "{objectName: b, secretPath: pki/issue/x, secretKey: certificate, "
+                             "method: PUT, secretArgs: {common_name: two}}]" };
+    struct fileset set CLEANUP(fileset_done) = { 0 };
+    autofree char *one = NULL;
+    autofree char *two = NULL;
+
+    (void)state;
+    must_fetch(&wish, &set);
+    one = text_of(&set, "a");
+    two = text_of(&set, "b");
+    assert_non_null(strstr(one, "crt one"));
+    assert_non_null(strstr(two, "crt two"));
+    assert_int_equal(vault_fake_asked(&fake, "PUT /v1/pki/issue/x"), 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_answer_is_a_file_or_an_error),
+        cmocka_unit_test(dynamic_credentials_are_made_once_per_lease_and_volume),
+        cmocka_unit_test(a_lease_ends_with_the_token_it_was_given_to),
+        cmocka_unit_test(what_is_not_lent_is_read_each_time),
+        cmocka_unit_test(other_arguments_are_another_call),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -23,16 +23,20 @@
 
 enum { PAGE_BYTES = 4096, HEADROOM_BYTES = 256 << 10, HEADROOM_INODES = 64, ZERO_BYTES = 16 << 10 };
 
-/* The name that ..data links to; "" when there is none or it is not a generation's. */
-static void live_name(int dir_fd, char name[GENERATION_NAME_MAX])
+/* The name that ..data links to; "" when there is none or it is not a generation's. An error is not
+ * "none": the live generation would be swept. */
+static int live_name(int dir_fd, char name[GENERATION_NAME_MAX], struct error *err)
 {
     ssize_t len = readlinkat(dir_fd, DATA, name, GENERATION_NAME_MAX - 1);
 
+    if (len < 0 && errno != ENOENT && errno != EINVAL)
+        return error_sys(err, errno, "read link " DATA);
     if (len < 0)
         len = 0;
     name[len] = '\0';
     if (!str_starts(name, "..") || strchr(name, '/') || strcmp(name, DATA) == 0)
         name[0] = '\0';
+    return 0;
 }
 
 static int open_live(int dir_fd, const char *live)
@@ -54,7 +58,7 @@ static bool is_swept(const struct sweep *s, const char *name)
     char text;
 
     if (strcmp(name, DATA) == 0)
-        return readlinkat(s->dir_fd, DATA, &text, 1) < 0;
+        return readlinkat(s->dir_fd, DATA, &text, 1) < 0 && errno == EINVAL;
     return str_starts(name, "..") && strcmp(name, s->live) != 0;
 }
 
@@ -98,7 +102,8 @@ int atomic_writer_fold(int dir_fd, struct error *err)
 {
     char live[GENERATION_NAME_MAX];
 
-    live_name(dir_fd, live);
+    if (live_name(dir_fd, live, err) < 0)
+        return -1;
     return sweep(dir_fd, live, err);
 }
 
@@ -269,7 +274,9 @@ int atomic_writer_write(int dir_fd, const struct fileset *files,
         writing_done) = { .dir_fd = dir_fd, .files = files, .options = options };
     bool same = false;
 
-    live_name(dir_fd, w.live);
+    w.live_fd = -1;
+    if (live_name(dir_fd, w.live, err) < 0)
+        return -1;
     w.live_fd = open_live(dir_fd, w.live);
     if (FAULT("write.before_sweep", err) < 0 || sweep(dir_fd, w.live, err) < 0 ||
         FAULT("write.after_sweep", err) < 0)
@@ -369,10 +376,12 @@ bool atomic_writer_has_files(int dir_fd)
     struct stat st;
     struct plain plain = { .dir_fd = dir_fd };
 
-    live_name(dir_fd, live);
+    if (live_name(dir_fd, live, NULL) < 0)
+        return true;
     if (*live)
-        return fstatat(dir_fd, live, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
-    return fs_each(dir_fd, ".", find_plain, &plain, NULL) == 0 && plain.found;
+        return fstatat(dir_fd, live, &st, AT_SYMLINK_NOFOLLOW) == 0 ? S_ISDIR(st.st_mode)
+                                                                    : errno != ENOENT;
+    return fs_each(dir_fd, ".", find_plain, &plain, NULL) < 0 || plain.found;
 }
 
 static int64_t size_of(int live_fd, const struct file *f)
@@ -392,8 +401,7 @@ struct writer_need atomic_writer_need(int dir_fd, const struct fileset *files)
     char live[GENERATION_NAME_MAX];
     autoclose int live_fd = -1;
 
-    live_name(dir_fd, live);
-    live_fd = open_live(dir_fd, live);
+    live_fd = live_name(dir_fd, live, NULL) < 0 ? -1 : open_live(dir_fd, live);
 
     for (size_t i = 0; i < files->count; i++) {
         const struct file *f = &files->files[i];

@@ -50,7 +50,7 @@ must_check int atomic_writer_fold(int dir_fd, struct error *err);
 must_check int atomic_writer_wipe(int dir_fd, struct error *err);
 
 /* Does the folder hold a volume: ..data that resolves, or (a writing provider's) any plain entry?
- */
+ * True when it cannot be told: nobody's files are given up for a failing call. */
 bool atomic_writer_has_files(int dir_fd);
 
 /* What two generations of these files need, with headroom; `unchanged` ones have the size they have

@@ -259,9 +259,11 @@ static int make_room(struct operation *op, int dir_fd, struct error *err)
         budget_change(&op->app->budget, more);
     else if (budget_reserve(&op->app->budget, more, err) < 0)
         return -1;
-    op->reserved_bytes += more;
-    if (op->app->mounter->ops->resize(op->app->mounter, &op->target, &spec, err) < 0)
+    if (op->app->mounter->ops->resize(op->app->mounter, &op->target, &spec, err) < 0) {
+        budget_change(&op->app->budget, -more);
         return -1;
+    }
+    op->reserved_bytes += more;
     r->size_bytes = spec.size_bytes;
     r->inodes = spec.inodes;
     return 0;
@@ -357,6 +359,7 @@ static void remember(struct operation *op, int64_t now)
 int operation_record_end(struct operation *op, struct error *err)
 {
     struct record *r = &op->volume->record;
+    int64_t phase = r->phase;
     bool write;
     int result = 0;
 
@@ -374,6 +377,8 @@ int operation_record_end(struct operation *op, struct error *err)
     op->volume->refresh_at_unix_ms = op->files.refresh_at_unix_ms;
     if (write)
         result = state_save(&op->app->state, r, err);
+    if (result < 0)
+        r->phase = phase; /* a first publish is undone with its record */
     pthread_mutex_unlock(&op->volume->lock);
     volume_end_write(op->volume);
     return result < 0 ? -1 : FAULT("publish.after_published", err);

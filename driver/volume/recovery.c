@@ -37,7 +37,9 @@ static int find(struct lifecycle *app, const struct record *r, struct found *ret
     if (app->mounter->ops->look(app->mounter, &ret->target, true, &ret->state, err) < 0)
         return -1;
     ret->ours = ret->state.is_tmpfs && str_same(ret->state.source, ours);
-    if (ret->state.is_tmpfs && target_open_dir(&ret->target, &dir_fd, NULL) == 0 && dir_fd >= 0)
+    if (ret->state.is_tmpfs && target_open_dir(&ret->target, &dir_fd, err) < 0)
+        return -1;
+    if (dir_fd >= 0)
         ret->whole = atomic_writer_has_files(dir_fd);
     return 0;
 }

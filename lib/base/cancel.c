@@ -2,6 +2,9 @@
 #include "lib/base/cancel.h"
 
 #include <stddef.h>
+#include <time.h>
+
+#include "lib/base/clock.h"
 
 void cancel_init(struct cancel *c)
 {
@@ -60,4 +63,36 @@ void cancel_unwatch(struct cancel *c, struct cancel_watch *watch)
             break;
         }
     pthread_mutex_unlock(&c->lock);
+}
+
+struct sleeper {
+    pthread_mutex_t lock;
+    pthread_cond_t woken;
+    bool raised; /* guarded by lock */
+};
+
+static void wake(void *arg)
+{
+    struct sleeper *s = arg;
+
+    pthread_mutex_lock(&s->lock);
+    s->raised = true;
+    (void)pthread_cond_signal(&s->woken);
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool cancel_sleep_ms(struct cancel *c, int64_t ms)
+{
+    struct sleeper s = { .lock = PTHREAD_MUTEX_INITIALIZER, .woken = PTHREAD_COND_INITIALIZER };
+    struct cancel_watch watch = { .raised = wake, .arg = &s };
+    struct timespec until = clock_mono_timespec(clock_mono_ms() + ms);
+    int late = 0;
+
+    cancel_watch(c, &watch);
+    pthread_mutex_lock(&s.lock);
+    while (!s.raised && !late)
+        late = pthread_cond_clockwait(&s.woken, &s.lock, CLOCK_MONOTONIC, &until);
+    pthread_mutex_unlock(&s.lock);
+    cancel_unwatch(c, &watch);
+    return !s.raised;
 }

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct cancel;
 
@@ -34,6 +35,9 @@ void cancel_raise(struct cancel *c);
 
 /* Is it raised? NULL is a flag that never is. */
 bool cancel_is_raised(struct cancel *c);
+
+/* Waits so long. False when the flag was raised meanwhile, or before. NULL waits it out. */
+bool cancel_sleep_ms(struct cancel *c, int64_t ms);
 
 /* Adds a watcher; one added after the raising is told at once. NULL cancel: no-op. */
 void cancel_watch(struct cancel *c, struct cancel_watch *watch);

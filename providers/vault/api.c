@@ -83,15 +83,9 @@ static bool is_worth_retrying(int result, const struct http_reply *reply, const 
 static bool wait_for_try(const struct vault_session *s, int tried, int64_t retry_after_ms)
 {
     int64_t wait = WAIT_FIRST_MS + (int64_t)tried * WAIT_MORE_MS;
-    int64_t until;
 
     wait = retry_after_ms > wait ? retry_after_ms : wait;
-    until = clock_mono_ms() + wait;
-    if (wait >= left_of(s))
-        return false;
-    while (clock_mono_ms() < until && !cancel_is_raised(s->req->cancel))
-        clock_sleep_ms(50);
-    return !cancel_is_raised(s->req->cancel);
+    return wait < left_of(s) && cancel_sleep_ms(s->req->cancel, wait);
 }
 
 int vault_request(const struct vault_session *s, const struct vault_call *call,

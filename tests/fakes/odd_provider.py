@@ -4,6 +4,7 @@
 
     odd_provider.py SOCKET COUNTER     COUNTER: a file that gets one line per Mount
 """
+import collections
 import concurrent.futures
 import json
 import os
@@ -62,6 +63,22 @@ def hang(request, context):
     return answer([])
 
 
+SEEN = collections.Counter()
+
+
+def away(times):
+    """UNAVAILABLE for each pod's first calls."""
+
+    def act(request, context):
+        pod = json.loads(request.attributes)["csi.storage.k8s.io/pod.uid"]
+        SEEN[pod] += 1
+        if SEEN[pod] <= times:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "not just now")
+        return answer([("a", b"A")])
+
+    return act
+
+
 class Code42:
     """A status that gRPC does not have."""
 
@@ -75,6 +92,8 @@ BEHAVIOURS = {
     "write": write_itself,
     "hang": hang,
     "echo": fail(grpc.StatusCode.INTERNAL, lambda r: "cannot do " + r.attributes + r.secrets),
+    "away-twice": away(2),
+    "away": away(1000),
     "denied": fail(grpc.StatusCode.PERMISSION_DENIED, "no"),
     "error-code": lambda r, c: M.MountResponse(error=M.Error(code="TooBad")),
     "dotdot": lambda r, c: answer([("../evil", b"E")]),

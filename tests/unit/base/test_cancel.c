@@ -97,12 +97,31 @@ static void unwatching_waits_for_a_telling_under_way(void **state)
     assert_int_equal(pthread_join(raiser, NULL), 0);
 }
 
+static void a_sleep_ends_with_its_time_or_the_raising(void **state)
+{
+    struct cancel c CLEANUP(cancel_done);
+    int64_t began = clock_mono_ms();
+    pthread_t raiser;
+
+    (void)state;
+    cancel_init(&c);
+    assert_true(cancel_sleep_ms(&c, 5));
+    assert_true(cancel_sleep_ms(NULL, 5));
+    assert_true(clock_mono_ms() - began >= 10);
+    assert_int_equal(pthread_create(&raiser, NULL, raise_it, &c), 0);
+    assert_false(cancel_sleep_ms(&c, 60000)); /* raised before or meanwhile */
+    assert_int_equal(pthread_join(raiser, NULL), 0);
+    assert_false(cancel_sleep_ms(&c, 60000));
+    assert_true(clock_mono_ms() - began < 60000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_watcher_is_told_once),
         cmocka_unit_test(who_comes_late_is_told_at_once),
         cmocka_unit_test(no_flag_is_never_raised),
+        cmocka_unit_test(a_sleep_ends_with_its_time_or_the_raising),
         cmocka_unit_test(unwatching_waits_for_a_telling_under_way),
     };
 

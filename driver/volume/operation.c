@@ -83,9 +83,14 @@ int operation_attributes(struct operation *op, struct error *err)
 int operation_record_begin(struct operation *op, struct error *err)
 {
     struct record *r = &op->volume->record;
+    bool live = false;
     int result;
 
     if (r->phase == RECORD_PUBLISHED) /* a repair: recovery must not undo a live pod's volume */
+        return 0;
+    if (lifecycle_is_whole(op->app, r->target, &live, err) < 0)
+        return error_reason(err, "FailedToEnsureMountPoint");
+    if (live) /* nor one whose record was lost: without one it is left alone */
         return 0;
     if (FAULT("publish.before_record", err) < 0 || volume_begin_write(op->volume, err) < 0)
         return -1;

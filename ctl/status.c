@@ -50,7 +50,7 @@ static void add_facts(struct grid *g, const Locket__Admin__V1__StatusResponse *s
     grid_add(g, GRID_PLAIN, s->noswap ? "yes" : "no");
     for (size_t i = 0; i < s->n_pools; i++) {
         grid_printf(g, GRID_BOLD, "pool %.40s", s->pools[i]->name);
-        grid_printf(g, GRID_PLAIN, "%lld busy of %lld threads and %lld waiting",
+        grid_printf(g, GRID_PLAIN, "%lld busy; at most %lld threads, %lld waiting",
                     (long long)s->pools[i]->busy, (long long)s->pools[i]->threads_max,
                     (long long)s->pools[i]->queue_max);
     }

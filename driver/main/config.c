@@ -96,6 +96,12 @@ void config_each_ignored(int argc, char **argv,
     options_each_ignored(&table, argc, argv, say, arg);
 }
 
+void config_each_value(const struct config *config,
+                       void (*say)(void *arg, const char *name, const char *text), void *arg)
+{
+    options_each_value(&table, config, say, arg);
+}
+
 void config_done(struct config *config)
 {
     options_done(&table, config);

@@ -48,6 +48,9 @@ struct config {
 /* Parses flags over environment over defaults, and checks what can be checked without touching
  * anything. Ownership: config_done. Errors: INVALID_ARGUMENT naming the flag. */
 must_check int config_parse(int argc, char **argv, struct config *ret, struct error *err);
+/* Calls say(arg, name, text) for each flag with its value in force. */
+void config_each_value(const struct config *config,
+                       void (*say)(void *arg, const char *name, const char *text), void *arg);
 void config_done(struct config *config);
 
 /* The rows as --help, to stdout. */

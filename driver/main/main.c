@@ -28,6 +28,8 @@ enum {
 };
 
 struct program {
+    int argc; /* as given: for what was ignored */
+    char **argv;
     struct config config;
     struct lifecycle app;
     struct identity identity;
@@ -123,6 +125,31 @@ static int build(struct program *p, struct error *err)
     return recovery_run(&p->app, err);
 }
 
+static void add_flag(void *arg, const char *name, const char *text)
+{
+    pairs_set(arg, name, text);
+}
+
+static void add_warning(void *arg, const char *name, const char *help)
+{
+    autofree char *text = str_printf("--%s has no effect: %s", name, help);
+
+    admin_facts_warn(arg, text);
+}
+
+/* What locketctl status shows of this process. */
+static void tell_of_itself(struct program *p)
+{
+    struct admin_facts *facts = &p->admin.facts;
+
+    config_each_value(&p->config, add_flag, &facts->flags);
+    config_each_ignored(p->argc, p->argv, add_warning, facts);
+    if (!p->app.mounter->noswap)
+        admin_facts_warn(facts, "tmpfs may be swapped out: Linux 6.4 or later has noswap");
+    admin_facts_pool(facts, p->node.publishers);
+    admin_facts_pool(facts, p->node.unpublishers);
+}
+
 static int serve(struct program *p, struct error *err)
 {
     struct node_config node = {
@@ -146,6 +173,7 @@ static int serve(struct program *p, struct error *err)
     identity_init(&p->identity, p->config.driver_name, &p->app);
     node_init(&p->node, &node, &p->app);
     admin_init(&p->admin, &p->app);
+    tell_of_itself(p);
     if (rpc_server_start(&admin_config, &p->admin_server, err) < 0 ||
         rpc_server_start(&csi_config, &p->csi_server, err) < 0)
         return -1;
@@ -215,6 +243,8 @@ int main(int argc, char **argv)
         return 0;
     }
 #endif
+    p.argc = argc;
+    p.argv = argv;
     log_setup(p.config.verbosity >= 2 ? LOG_DEBUG : LOG_INFO, p.config.log_json);
     config_each_ignored(argc, argv, warn_ignored, NULL);
     if (run(&p, &err) < 0) {

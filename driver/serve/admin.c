@@ -44,7 +44,9 @@ static void status(Locket__Admin__V1__Admin_Service *service,
                    const Locket__Admin__V1__StatusRequest *in,
                    Locket__Admin__V1__StatusResponse_Closure reply, void *call)
 {
-    struct lifecycle *app = ((struct admin *)service)->app;
+    struct admin *self = (struct admin *)service;
+    struct lifecycle *app = self->app;
+    struct facts_rows facts CLEANUP(facts_rows_done) = { 0 };
     Locket__Admin__V1__StatusResponse out = LOCKET__ADMIN__V1__STATUS_RESPONSE__INIT;
     Locket__Admin__V1__StatusResponse__VolumesByStateEntry rows[VOLUME_LEAVING + 1];
     Locket__Admin__V1__StatusResponse__VolumesByStateEntry *refs[VOLUME_LEAVING + 1];
@@ -52,6 +54,7 @@ static void status(Locket__Admin__V1__Admin_Service *service,
     (void)in;
     admin_gauges(app);
     fill_states(&out, rows, refs, app);
+    facts_rows_fill(&facts, &self->facts, &out);
     out.version = (char *)LOCKET_VERSION;
     out.started_unix_ms = app->started_unix_ms;
     out.recovered_volumes = (int64_t)app->recovered;
@@ -230,9 +233,12 @@ void admin_init(struct admin *admin, struct lifecycle *app)
         .app = app,
         .workers = work_pool_new(&workers),
     };
+    admin_facts_pool(&admin->facts, app->rotators);
+    admin_facts_pool(&admin->facts, admin->workers);
 }
 
 void admin_done(struct admin *admin)
 {
     work_pool_free(admin->workers);
+    admin_facts_done(&admin->facts);
 }

@@ -6,12 +6,14 @@
 #ifndef LOCKET_SERVE_ADMIN_H
 #define LOCKET_SERVE_ADMIN_H
 
+#include "driver/serve/admin_facts.h"
 #include "driver/volume/lifecycle.h"
 #include "locket/admin.pb-c.h"
 
 struct admin {
     Locket__Admin__V1__Admin_Service service; /* first */
     struct lifecycle *app;
+    struct admin_facts facts;  /* filled by main before serving, then constant */
     struct work_pool *workers; /* own threads: never behind a publish */
 };
 

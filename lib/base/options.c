@@ -3,9 +3,11 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/strbuf.h"
 
 static bool takes_no_value(const struct option_row *row)
 {
@@ -339,5 +341,46 @@ void options_each_ignored(const struct option_table *table, int argc, char **arg
             (word.row->kind == OPTION_ACCEPTED || word.row->kind == OPTION_ACCEPTED_BOOL))
             say(arg, word.row->name, word.row->help);
         i += word.used;
+    }
+}
+
+/* Ownership: the caller frees. */
+static char *value_text(const struct option_row *row, const void *config)
+{
+    const char *at = (const char *)config + row->offset;
+    const struct option_texts *list = (const struct option_texts *)at;
+    struct strbuf out CLEANUP(strbuf_done) = { 0 };
+
+    switch (row->kind) {
+    case OPTION_TEXT:
+        strbuf_add_text(&out, *(char *const *)at ? *(char *const *)at : "");
+        break;
+    case OPTION_TEXTS:
+        for (size_t i = 0; i < list->count; i++)
+            strbuf_printf(&out, "%s%s", i ? " " : "", list->texts[i]);
+        break;
+    case OPTION_BOOL:
+        strbuf_add_text(&out, *(const bool *)at ? "true" : "false");
+        break;
+    case OPTION_DURATION:
+        strbuf_printf(&out, "%" PRId64 "ms", *(const int64_t *)at);
+        break;
+    default:
+        strbuf_printf(&out, "%" PRId64, *(const int64_t *)at);
+    }
+    return xstrdup(strbuf_text(&out));
+}
+
+void options_each_value(const struct option_table *table, const void *config,
+                        void (*say)(void *arg, const char *name, const char *text), void *arg)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct option_row *row = &table->rows[i];
+
+        if (row->kind != OPTION_ACCEPTED && row->kind != OPTION_ACCEPTED_BOOL) {
+            autofree char *text = value_text(row, config);
+
+            say(arg, row->name, text);
+        }
     }
 }

@@ -70,6 +70,11 @@ void options_print_help(const struct option_table *table, const char *usage);
 void options_each_ignored(const struct option_table *table, int argc, char **argv,
                           void (*say)(void *arg, const char *name, const char *help), void *arg);
 
+/* Calls say(arg, name, text) for each flag that has an effect, with its value in force; lists are
+ * joined by spaces. */
+void options_each_value(const struct option_table *table, const void *config,
+                        void (*say)(void *arg, const char *name, const char *text), void *arg);
+
 /* "64Mi", "1Gi", "500k", "4194304" to bytes. */
 must_check int bytes_parse(const char *text, int64_t *ret, struct error *err);
 

@@ -154,6 +154,16 @@ size_t work_pool_busy(struct work_pool *pool)
     return busy;
 }
 
+struct work_pool_view work_pool_view_of(struct work_pool *pool)
+{
+    return (struct work_pool_view){
+        .name = pool->name,
+        .busy = work_pool_busy(pool),
+        .threads_max = pool->config.threads_max,
+        .queue_max = pool->config.queue_max,
+    };
+}
+
 void work_pool_free(struct work_pool *pool)
 {
     if (!pool)

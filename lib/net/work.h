@@ -23,6 +23,14 @@ struct work_pool_config {
     size_t stack_bytes;  /* 0: 256 KiB */
 };
 
+/* A pool as operators see it. */
+struct work_pool_view {
+    const char *name;
+    size_t busy; /* running and waiting */
+    size_t threads_max;
+    size_t queue_max;
+};
+
 /* A pool without threads yet. Ownership: work_pool_free. Never fails. */
 struct work_pool *work_pool_new(const struct work_pool_config *config);
 
@@ -33,6 +41,9 @@ must_check int work_submit(struct work_pool *pool, void (*run)(void *arg), void 
 
 /* Jobs running and waiting now. */
 size_t work_pool_busy(struct work_pool *pool);
+
+/* The same with its bounds. The name is the pool's own. */
+struct work_pool_view work_pool_view_of(struct work_pool *pool);
 
 /* Runs what is queued, waits for all, joins the threads, frees. NULL is fine. No submit may race.
  */

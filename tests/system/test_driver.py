@@ -29,7 +29,7 @@ BEHAVIOURS = ["fine", "none", "write", "hang", "echo", "denied", "away-twice", "
 
 
 def make_world(programs):
-    world = World(programs, ["--generation-grace=50ms"])
+    world = World(programs, ["--generation-grace=50ms", "--enable-pprof=true"])
     world.start_provider()
     world.odd_calls = programs.folder / "odd-calls"
     odd = world.node.providers / "odd.sock"
@@ -445,6 +445,26 @@ def an_unreadable_record_is_set_aside_and_never_fatal(world):
     pod.must_publish("app")  # the tmpfs is ours by its mark: taken over
     pod.unpublish()
     nothing_left(world)
+
+
+@test
+def status_tells_flags_warnings_pools_and_list_tells_room(world):
+    pod = Pod(world.node, "facts").must_publish("app")
+    status = json.loads(world.node.ctl("status", "-o", "json"))
+    expect_equal(status["flags"]["generation-grace"], "50ms", "a flag in force")
+    expect_equal(status["flags"]["state-dir"], str(world.node.state), "another")
+    expect(any("--enable-pprof has no effect" in line for line in status["warnings"]),
+           f"warnings: {status['warnings']}")
+    pools = {row["name"]: row for row in status["pools"]}
+    for name in ("publish", "unpublish", "rotation", "admin"):
+        expect(pools[name]["threads_max"] > 0 and "queue_max" in pools[name], f"pool {name}")
+    row = next(v for v in world.list() if v["pod_name"] == "facts")
+    have = os.statvfs(pod.target)
+    expect_equal(row["tmpfs_used_bytes"], (have.f_blocks - have.f_bfree) * have.f_bsize, "used")
+    expect(row["tmpfs_used_bytes"] < row["tmpfs_size_bytes"], "used is below the size")
+    text = world.node.ctl("status")
+    expect("pool publish" in text and "has no effect" in text, text)
+    pod.unpublish()
 
 
 @test

@@ -184,9 +184,11 @@ demo:          ## a volume, a rotation, an unpublish, on this machine
 	@BUILD=$(BUILD) tests/demo/demo.sh
 test:          ## unit, service, contract and system suites
 	@tests/check/deps.sh build demo test
-	@$(again) all tests faults
+	@$(again) all tests faults nowipe
 	@BUILD=$(BUILD) tests/run.sh
-.PHONY: faults
+.PHONY: faults nowipe
+nowipe: # the positive control of the search for secrets
+	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/nowipe FLAVOR=nowipe all
 faults:
 	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/faults FLAVOR=faults all $(BUILD)/faults/tests/unit/base/test_fault
 check: $(gen_c) ## format, layers, bans, limits, clang-tidy, cppcheck, shellcheck
@@ -197,7 +199,8 @@ e2e: all       ## against servers that somebody else wrote (needs Go)
 	@BUILD=$(BUILD) tests/e2e/run.sh
 bench: all     ## the table of speed and memory, build/bench.json
 	@BUILD=$(BUILD) tests/bench/run.sh
-soak: faults   ## every fault point ROUNDS times (100), 1,000 races of publish and unpublish
+soak: tests faults ## 10,000 rotations under readers, each fault point ROUNDS (100) times, 1,000 races
+	@TORN_ROTATIONS=$${ROTATIONS:-10000} TORN_HOLD_S=60 $(BUILD)/tests/unit/volume/test_atomic_writer_readers
 	@BUILD=$(BUILD) ROUNDS=$${ROUNDS:-100} RACES=$${RACES:-1000} tests/system/run_faults.py
 fuzz:          ## every fuzz target for SECONDS (15)
 	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz FLAVOR=fuzz fuzzers

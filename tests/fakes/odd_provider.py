@@ -63,6 +63,13 @@ def hang(request, context):
     return answer([])
 
 
+def tell_request(request, _context):
+    """What was asked, as a file."""
+    told = {"versions": {v.id: v.version for v in request.current_object_version},
+            "secrets": request.secrets, "attributes": sorted(json.loads(request.attributes))}
+    return answer([("request", json.dumps(told).encode())])
+
+
 SEEN = collections.Counter()
 
 
@@ -92,6 +99,7 @@ BEHAVIOURS = {
     "write": write_itself,
     "hang": hang,
     "echo": fail(grpc.StatusCode.INTERNAL, lambda r: "cannot do " + r.attributes + r.secrets),
+    "tell": tell_request,
     "away-twice": away(2),
     "away": away(1000),
     "denied": fail(grpc.StatusCode.PERMISSION_DENIED, "no"),

@@ -28,6 +28,12 @@ def enter_namespace():
     os.execvp("unshare", ["unshare", *flags, sys.executable, *sys.argv])
 
 
+def is_gid_mapped(gid):
+    """Does this user namespace know the group?"""
+    rows = pathlib.Path("/proc/self/gid_map").read_text(encoding="ascii").splitlines()
+    return any(first <= gid < first + count for first, _, count in (map(int, r.split()) for r in rows))
+
+
 class Skip(Exception):
     """Raised by a test that cannot be run here; its text is the reason."""
 

@@ -108,6 +108,17 @@ static void set_aside(struct loading *l, const char *name, const struct error *w
     log_failure(LOG_ERROR, "a record cannot be read: set aside", KEY_PATH, aside, why);
 }
 
+/* Is nothing wrong with the file, and were descriptors or memory missing just now? The next start
+ * reads it. */
+static bool could_be_read(const struct loading *l, const char *name, const struct error *why)
+{
+    struct stat st;
+
+    return why->code == CODE_RESOURCE_EXHAUSTED &&
+           fstatat(l->state->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+           st.st_size <= RECORD_BYTES_MAX;
+}
+
 static int load_one(void *arg, const char *name, struct error *err)
 {
     struct loading *l = arg;
@@ -122,8 +133,10 @@ static int load_one(void *arg, const char *name, struct error *err)
         return 0;
     if (FAULT("state.before_load", err) < 0)
         return -1;
-    if (fs_read(l->state->fd, name, RECORD_BYTES_MAX, false, &text, &why) < 0 ||
-        record_read((const char *)text.bytes, text.len, &r, &why) < 0) {
+    if (fs_read(l->state->fd, name, RECORD_BYTES_MAX, false, &text, &why) < 0 &&
+        could_be_read(l, name, &why))
+        return error_copy(err, &why);
+    if (why.code || record_read((const char *)text.bytes, text.len, &r, &why) < 0) {
         set_aside(l, name, &why);
         return 0;
     }

@@ -5,6 +5,7 @@
  */
 /* WRAP: openat write renameat */
 #include <errno.h>
+#include <sys/resource.h>
 
 #include "driver/volume/publish_request.h"
 #include "driver/volume/state.h"
@@ -183,6 +184,29 @@ static void what_cannot_be_read_is_set_aside_and_stops_nobody(void **state)
     assert_int_equal(load(&s, "garbage", 0).generation, 5);
 }
 
+static void a_record_that_only_lacks_a_descriptor_is_kept_for_the_next_start(void **state)
+{
+    struct folder *f = *state;
+    struct state s CLEANUP(state_close) = open_state(f);
+    struct loaded l = { .wanted = "v" };
+    struct rlimit before;
+    struct rlimit few;
+    struct error err = { 0 };
+    size_t bad = 0;
+    int spare autoclose = -1;
+
+    must_save(&s, "v", 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    /* One is left for the folder, none for a record. */
+    few = (struct rlimit){ (rlim_t)spare + 2, before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(state_load(&s, note, &l, &bad, &err), -1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(err.code, CODE_RESOURCE_EXHAUSTED);
+    assert_int_equal(load(&s, "v", 0).generation, 1);
+}
+
 static void what_a_cut_save_left_is_swept(void **state)
 {
     struct folder *f = *state;
@@ -272,6 +296,7 @@ int main(void)
         in_folder(a_record_is_saved_replaced_and_removed),
         in_folder(every_id_has_a_record_of_its_own_inside_the_folder),
         in_folder(what_cannot_be_read_is_set_aside_and_stops_nobody),
+        in_folder(a_record_that_only_lacks_a_descriptor_is_kept_for_the_next_start),
         in_folder(what_a_cut_save_left_is_swept),
         in_folder(a_failed_save_leaves_the_old_record),
         in_folder(a_record_with_tokens_or_too_large_is_not_saved),

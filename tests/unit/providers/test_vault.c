@@ -249,9 +249,68 @@ static void other_arguments_are_another_call(void **state)
     assert_int_equal(vault_fake_asked(&fake, "PUT /v1/pki/issue/x"), 2);
 }
 
+/* --- TLS ---------------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *says;
+    const char *path;
+    bool client_cert;
+    const char *ca;
+    int code;
+    const char *text;
+} tls_rows[] = {
+    { "a client's certificate is shown", "secret/data/db", true, "ca", CODE_OK, NULL },
+    { "none is shown where one is wanted", "secret/data/db", false, "ca", 0, "" },
+    { "a server that nobody vouches for", "secret/data/db", true, "other-ca",
+      CODE_FAILED_PRECONDITION, "certificate" },
+    { "a redirect from HTTPS to plain HTTP", "fault/elsewhere", true, "ca",
+      CODE_FAILED_PRECONDITION, "plain HTTP is refused" },
+};
+
+static void tls_is_never_given_up(void **state)
+{
+    char folder[] = "/tmp/locket-vault-tls-XXXXXX";
+    autofree char *elsewhere = str_printf("%s/v1/secret/data/db", fake.url);
+    const char *args[] = { "--tls", folder, "--client-ca", "--elsewhere", elsewhere, NULL };
+    struct provider_config plain = config;
+    struct vault_fake server;
+    long before = vault_fake_asked(&fake, "GET /v1/secret/data/db");
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    vault_fake_start(&server, args);
+    for (size_t i = 0; i < COUNT_OF(tls_rows); i++) {
+        autofree char *objects = str_printf(ONE("%s"), tls_rows[i].path);
+        autofree char *ca = str_printf("%s/%s.pem", folder, tls_rows[i].ca);
+        autofree char *cert = str_printf("%s/client.pem", folder);
+        autofree char *key = str_printf("%s/client.key", folder);
+        autofree char *pod = str_printf("tls-%zu", i);
+        struct wish wish = { .objects = objects, .pod = pod };
+        struct fileset set CLEANUP(fileset_done) = { 0 };
+        struct error err = { 0 };
+        int result;
+
+        config.vault_addr = server.url;
+        config.vault_ca_file = ca;
+        config.vault_client_cert = tls_rows[i].client_cert ? cert : NULL;
+        config.vault_client_key = tls_rows[i].client_cert ? key : NULL;
+        result = fetch(&wish, &set, &err);
+        config = plain;
+        if ((result == 0) != !tls_rows[i].text ||
+            (tls_rows[i].code && (int)err.code != tls_rows[i].code) ||
+            (tls_rows[i].text && !strstr(err.msg, tls_rows[i].text)))
+            fail_msg("%s: %s: %s", tls_rows[i].says, code_name(err.code), err.msg);
+    }
+    assert_int_equal(vault_fake_asked(&fake, "GET /v1/secret/data/db"), before);
+    vault_fake_stop(&server);
+    assert_int_equal(fs_remove_tree(AT_FDCWD, folder, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tls_is_never_given_up),
         cmocka_unit_test(each_answer_is_a_file_or_an_error),
         cmocka_unit_test(dynamic_credentials_are_made_once_per_lease_and_volume),
         cmocka_unit_test(a_lease_ends_with_the_token_it_was_given_to),

@@ -70,6 +70,20 @@ void lease_cache_free(struct lease_cache *cache)
     free(cache);
 }
 
+/* Nobody waits for what has ended: its owner may never say so. Caller holds the lock. */
+static void sweep(struct lease_cache *cache)
+{
+    int64_t now = clock_mono_ms();
+    struct entry *e;
+    struct entry *next;
+
+    HASH_ITER(hh, cache->entries, e, next)
+    {
+        if (!e->users && e->expires_at_ms <= now)
+            entry_free(cache, e);
+    }
+}
+
 /* Makes room by the longest unused entry that nobody holds. Caller holds the lock. */
 static void evict(struct lease_cache *cache)
 {
@@ -77,12 +91,14 @@ static void evict(struct lease_cache *cache)
     struct entry *e;
     struct entry *next;
 
+    if (HASH_COUNT(cache->entries) <= cache->most)
+        return;
     HASH_ITER(hh, cache->entries, e, next)
     {
         if (!e->users && (!oldest || e->used_at_ms < oldest->used_at_ms))
             oldest = e;
     }
-    if (oldest && HASH_COUNT(cache->entries) > cache->most)
+    if (oldest)
         entry_free(cache, oldest);
 }
 
@@ -93,6 +109,7 @@ static struct entry *entry_of(struct lease_cache *cache, const uint8_t digest[SH
     HASH_FIND(hh, cache->entries, digest, SHA256_BYTES, e);
     if (e)
         return e;
+    sweep(cache);
     e = xcalloc(1, sizeof(*e));
     memcpy(e->digest, digest, SHA256_BYTES);
     HASH_ADD(hh, cache->entries, digest, SHA256_BYTES, e);

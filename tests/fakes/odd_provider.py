@@ -86,13 +86,6 @@ def away(times):
     return act
 
 
-class Code42:
-    """A status that gRPC does not have."""
-
-    value = (42, "forty-two")
-    name = "FORTY_TWO"
-
-
 BEHAVIOURS = {
     "fine": lambda r, c: answer([("a", b"A"), ("b", b"B")]),
     "none": lambda r, c: answer([], versions=False),

@@ -167,6 +167,25 @@ def what_a_provider_answers_wrong_is_refused_and_undone(world):
 
 
 @test
+def a_bad_line_to_a_provider_is_an_error_in_time_and_undone(world):
+    line = ODD.with_name("bad_line.py")
+    for how, codes in (("half", ("UNAVAILABLE",)), ("text", ("INTERNAL", "UNAVAILABLE")),
+                       ("slow", ("DEADLINE_EXCEEDED", "CANCELLED"))):
+        name = f"line-{how}"
+        path = world.node.providers / f"{name}.sock"
+        world.programs.start(name, [line, path, world.node.providers / "odd.sock", how], path.exists)
+        world.node.write_class(name, name, {"behave": "fine"})
+        began = time.monotonic()
+        answer = Pod(world.node, name).publish(name, timeout_s=4)
+        expect(answer.code in codes, f"{how}: {answer}")
+        expect("\n" not in answer.text, f"{how}: {answer.text}")
+        expect(time.monotonic() - began < 8, f"{how} took too long")
+        harness.wait_until(lambda: not world.list(), 5, "an empty table")
+        nothing_left(world)
+        world.programs.stop(name)
+
+
+@test
 def zero_files_and_zero_versions_are_a_fine_answer(world):
     """Upstream: missing object versions."""
     pod = Pod(world.node, "none").must_publish("none")

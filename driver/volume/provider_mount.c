@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/volume/provider_mount.h"
 
-#include "lib/base/clock.h"
 #include "lib/base/fault.h"
 #include "provider/extras.pb-c.h"
 #include "provider/provider.pb-c.h"
@@ -102,28 +101,15 @@ static int read_answer(V1alpha1__MountResponse *out, const struct provider_mount
     return 0;
 }
 
-enum {
-    TRIES = 3,
-    WAIT_MS = 1000,
-    SPREAD_MS = 200, /* those who wait for one provider do not come all at once */
-};
-
-struct
-try {
-    const struct provider_mount *mount;
-    const V1alpha1__MountRequest *in;
-    int64_t until_ms;
-};
-
-static int call_once(struct rpc_client *client, const struct try *t, ProtobufCMessage **ret,
-                     struct error *err)
+static int call(struct rpc_client *client, const struct provider_mount *mount,
+                const V1alpha1__MountRequest *in, ProtobufCMessage **ret, struct error *err)
 {
     struct rpc_request rpc = {
         .service = &v1alpha1__csidriver_provider__descriptor,
         .method = "Mount",
-        .in = (ProtobufCMessage *)&t->in->base,
-        .timeout_ms = t->until_ms - clock_mono_ms(),
-        .cancel = t->mount->request->cancel,
+        .in = &in->base,
+        .timeout_ms = mount->request->timeout_ms,
+        .cancel = mount->request->cancel,
         .sensitive = true,
     };
 
@@ -134,24 +120,6 @@ static int call_once(struct rpc_client *client, const struct try *t, ProtobufCMe
     return error_reason(err, "GRPCProviderError");
 }
 
-/* A provider that restarts just now is waited for: three tries, a second apart, within the time of
- * the call. Any other answer is the provider's decision, and so is a time that it names itself. */
-static int call(struct rpc_client *client, const struct try *t, ProtobufCMessage **ret,
-                struct error *err)
-{
-    for (int tried = 1;; tried++) {
-        int64_t wait_ms = WAIT_MS + clock_mono_us() % SPREAD_MS;
-        struct error mine = { 0 };
-
-        if (call_once(client, t, ret, &mine) == 0)
-            return 0;
-        if (mine.code != CODE_UNAVAILABLE || mine.retry_after_ms || tried == TRIES ||
-            clock_mono_ms() + wait_ms >= t->until_ms ||
-            !cancel_sleep_ms(t->mount->request->cancel, wait_ms))
-            return error_copy(err, &mine);
-    }
-}
-
 int provider_mount_call(struct rpc_client *client, const struct provider_mount *mount,
                         struct fileset *ret, struct error *err)
 {
@@ -160,7 +128,6 @@ int provider_mount_call(struct rpc_client *client, const struct provider_mount *
     struct strbuf secrets CLEANUP(strbuf_done) = { .sensitive = true };
     V1alpha1__MountRequest in = V1ALPHA1__MOUNT_REQUEST__INIT;
     struct version_list versions CLEANUP(version_list_done) = { 0 };
-    struct try t = { .mount = mount, .in = &in, .until_ms = clock_mono_ms() + req->timeout_ms };
     autofree char *permission = str_printf("%d", PROVIDER_FILE_MODE);
     ProtobufCMessage *reply = NULL;
     int result;
@@ -178,7 +145,7 @@ int provider_mount_call(struct rpc_client *client, const struct provider_mount *
     }
     if (mount->send_versions)
         add_versions(&in, req, &versions);
-    result = call(client, &t, &reply, err);
+    result = call(client, mount, &in, &reply, err);
     if (result == 0)
         result = FAULT("fetch.after_call", err);
     if (result == 0)

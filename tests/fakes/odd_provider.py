@@ -4,7 +4,6 @@
 
     odd_provider.py SOCKET COUNTER     COUNTER: a file that gets one line per Mount
 """
-import collections
 import concurrent.futures
 import json
 import os
@@ -70,22 +69,6 @@ def tell_request(request, _context):
     return answer([("request", json.dumps(told).encode())])
 
 
-SEEN = collections.Counter()
-
-
-def away(times):
-    """UNAVAILABLE for each pod's first calls."""
-
-    def act(request, context):
-        pod = json.loads(request.attributes)["csi.storage.k8s.io/pod.uid"]
-        SEEN[pod] += 1
-        if SEEN[pod] <= times:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "not just now")
-        return answer([("a", b"A")])
-
-    return act
-
-
 BEHAVIOURS = {
     "fine": lambda r, c: answer([("a", b"A"), ("b", b"B")]),
     "none": lambda r, c: answer([], versions=False),
@@ -93,8 +76,6 @@ BEHAVIOURS = {
     "hang": hang,
     "echo": fail(grpc.StatusCode.INTERNAL, lambda r: "cannot do " + r.attributes + r.secrets),
     "tell": tell_request,
-    "away-twice": away(2),
-    "away": away(1000),
     "denied": fail(grpc.StatusCode.PERMISSION_DENIED, "no"),
     "error-code": lambda r, c: M.MountResponse(error=M.Error(code="TooBad")),
     "dotdot": lambda r, c: answer([("../evil", b"E")]),

@@ -23,7 +23,7 @@ from node import Pod, mounts_left  # noqa: E402
 test, expect, expect_equal = harness.test, harness.expect, harness.expect_equal
 ODD = pathlib.Path(__file__).resolve().parents[1] / "fakes/odd_provider.py"
 POLLS = int(os.environ.get("POLLS", "10000"))
-BEHAVIOURS = ["fine", "none", "write", "hang", "echo", "denied", "away-twice", "away", "error-code",
+BEHAVIOURS = ["fine", "none", "write", "hang", "echo", "denied", "error-code",
               "dotdot", "absolute", "newline", "long", "twice", "nested", "many", "large", "empty-path",
               "garbage", "nul"]
 
@@ -276,18 +276,6 @@ def an_unpublish_waits_for_nobody(world):
     expect(unpublish_s < 0.5, f"two unpublishes took {unpublish_s:.3f} s")
     harness.wait_until(lambda: not world.list(), 5, "an empty table")
     nothing_left(world)
-
-
-@test
-def a_provider_that_is_away_for_a_moment_costs_no_publish(world):
-    """Up to three calls, a second apart, and only for UNAVAILABLE."""
-    for behave, code, calls in (("away-twice", "OK", 3), ("away", "UNAVAILABLE", 3),
-                                ("denied", "PERMISSION_DENIED", 1)):
-        before = world.odd_calls.read_text().count("m")
-        pod = Pod(world.node, behave)
-        expect_equal(pod.publish(behave).code, code, behave)
-        expect_equal(world.odd_calls.read_text().count("m") - before, calls, f"calls of {behave}")
-        pod.unpublish()
 
 
 class Admin:

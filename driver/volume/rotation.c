@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/volume/rotation.h"
 
-#include <sys/random.h>
-
 #include "driver/volume/atomic_writer.h"
 #include "driver/volume/operation.h"
 #include "lib/base/clock.h"
@@ -16,16 +14,6 @@ enum {
     INTERVAL_MIN_MS =
         1000, /* nobody's interval is shorter: a provider is asked once a second at most */
 };
-
-static int64_t jitter(int64_t ms, int percent)
-{
-    uint32_t random = 0;
-    int64_t span = ms * percent / 100;
-
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random) || span <= 0)
-        return 0;
-    return (int64_t)(random % (uint64_t)(2 * span + 1)) - span;
-}
 
 static int64_t interval_of(const struct lifecycle *app, const struct volume *v)
 {
@@ -68,7 +56,7 @@ static int64_t next_in_ms(const struct lifecycle *app, struct volume *v)
         ms = backoff_of(app, v);
     else if (v->refresh_at_unix_ms && wish < ms)
         ms = wish < INTERVAL_MIN_MS ? INTERVAL_MIN_MS : wish;
-    return ms + jitter(ms, 10);
+    return ms + clock_jitter_ms(ms, 10);
 }
 
 /* Sets (or only moves forward) a timer, unless the volume is leaving: then its timers are out of
@@ -110,7 +98,7 @@ void rotation_schedule_spread(struct lifecycle *app, struct volume *v)
     pthread_mutex_lock(&v->lock);
     ms = next_in_ms(app, v);
     if (ms >= 0)
-        arm(&v->refresh, clock_mono_ms() + ms / 2 + jitter(ms / 2, 100), false);
+        arm(&v->refresh, clock_mono_ms() + ms / 2 + clock_jitter_ms(ms / 2, 100), false);
     pthread_mutex_unlock(&v->lock);
 }
 

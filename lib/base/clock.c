@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/random.h>
 
 enum { US_PER_S = 1000000, NS_PER_MS = 1000000 };
 
@@ -46,6 +47,16 @@ void clock_sleep_ms(int64_t ms)
 
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0)
         continue;
+}
+
+int64_t clock_jitter_ms(int64_t ms, int percent)
+{
+    uint32_t random = 0;
+    int64_t span = ms * percent / 100;
+
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random) || span <= 0)
+        return 0;
+    return (int64_t)(random % (uint64_t)(2 * span + 1)) - span;
 }
 
 static const struct {

@@ -27,6 +27,10 @@ struct timespec clock_mono_timespec(int64_t mono_ms);
 /* Sleeps; for tests and delays of whole processes, never on an RPC's path. */
 void clock_sleep_ms(int64_t ms);
 
+/* A random time from -percent to +percent of ms, so that many do not do a thing at once. 0 when the
+ * kernel has no random bytes yet. */
+int64_t clock_jitter_ms(int64_t ms, int percent);
+
 /* Reads a duration as Go writes it: "2m30s", "1.5h", "300ms", "0". Units ns us ms s m h; a unit is
  * needed unless the value is 0; negative ones are refused. Source: Go time.ParseDuration. */
 must_check int duration_parse(const char *text, int64_t *ret_ms, struct error *err);

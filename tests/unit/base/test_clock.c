@@ -2,6 +2,8 @@
  *
  * Durations as Go reads and writes them, RFC 3339 stamps, clocks that go forwards.
  */
+#include <stdbool.h>
+
 #include "lib/base/clock.h"
 #include "tests/check.h"
 
@@ -189,9 +191,28 @@ static void the_clocks_go_forwards_and_agree(void **state)
     assert_int_equal(then.tv_nsec, 345000000);
 }
 
+static void jitter_spreads_within_its_share_and_to_both_sides(void **state)
+{
+    bool below = false;
+    bool above = false;
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        int64_t ms = clock_jitter_ms(1000, 10);
+
+        assert_in_range(ms + 100, 0, 200);
+        below = below || ms < 0;
+        above = above || ms > 0;
+    }
+    assert_true(below && above);
+    assert_int_equal(clock_jitter_ms(9, 10), 0);
+    assert_int_equal(clock_jitter_ms(0, 10), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(jitter_spreads_within_its_share_and_to_both_sides),
         cmocka_unit_test(durations_are_read_as_go_reads_them),
         cmocka_unit_test(durations_are_written_as_go_writes_them),
         cmocka_unit_test(stamps_are_read_strictly),

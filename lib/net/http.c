@@ -11,7 +11,10 @@
 #include "lib/base/fs.h"
 #include "lib/base/strbuf.h"
 
-enum { IDLE_MAX = 16 }; /* handles kept, each with its idle connections */
+enum {
+    IDLE_MAX = 16,    /* handles kept, each with its idle connections */
+    KEEPALIVE_S = 15, /* a peer that vanished is noticed although nothing is sent for long */
+};
 
 struct http_client {
     pthread_mutex_t lock;
@@ -82,6 +85,7 @@ static void give_handle(struct http_client *client, CURL *curl)
 
 struct transfer {
     const struct http_request *request;
+    CURL *curl;
     struct http_reply reply;
     size_t room;
     size_t most;
@@ -89,14 +93,35 @@ struct transfer {
     size_t over;       /* the ceiling that was passed; 0: none */
     bool link_local;   /* such an address was refused */
     struct strbuf cas; /* of a ca_folder */
+    bool sink_failed;
+    struct error sink_err;
     char why[CURL_ERROR_SIZE];
 };
+
+/* Is the reply one whose body the caller takes as it comes? */
+static bool is_for_sink(const struct transfer *t)
+{
+    long status = 0;
+
+    if (!t->request->sink)
+        return false;
+    (void)curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    return status / 100 == 2;
+}
+
+static int give_to_sink(struct transfer *t, const void *bytes, size_t len)
+{
+    t->sink_failed = t->request->sink(t->request->sink_arg, bytes, len, &t->sink_err) < 0;
+    return t->sink_failed ? -1 : 0;
+}
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
 {
     struct transfer *t = arg;
     size_t len = size * count;
 
+    if (is_for_sink(t))
+        return give_to_sink(t, bytes, len) < 0 ? 0 : len;
     if (len > t->most - t->reply.body.len) {
         t->over = t->most;
         return 0;
@@ -125,11 +150,13 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
     struct transfer *t = arg;
 
     t->header_bytes += size * count;
-    (void)bytes;
-    if (t->header_bytes <= HTTP_HEADERS_MAX)
-        return size * count;
-    t->over = HTTP_HEADERS_MAX;
-    return 0;
+    if (t->header_bytes > HTTP_HEADERS_MAX) {
+        t->over = HTTP_HEADERS_MAX;
+        return 0;
+    }
+    if (size * count == 2 && bytes[0] == '\r' && is_for_sink(t) && give_to_sink(t, "", 0) < 0)
+        return 0;
+    return size * count;
 }
 
 static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
@@ -213,27 +240,51 @@ static int read_ca_folder(const char *path, struct strbuf *out, struct error *er
     return 0;
 }
 
+/* Borrowed: the request's secrets live as long as the call. */
+static struct curl_blob blob_of(const struct secret *pem)
+{
+    return (struct curl_blob){ .data = pem->bytes, .len = pem->len, .flags = CURL_BLOB_NOCOPY };
+}
+
 /* Certificates that were named are the only ones believed: curl would add the system's folder. */
 static void set_cas(CURL *curl, const struct http_tls *tls, const struct strbuf *cas)
 {
     struct curl_blob blob = { .data = cas->text, .len = cas->len, .flags = CURL_BLOB_COPY };
 
-    if (!tls->ca_file && !tls->ca_folder)
+    if (tls->ca)
+        blob = blob_of(tls->ca);
+    else if (!tls->ca_file && !tls->ca_folder)
         return;
     (void)curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
-    (void)curl_easy_setopt(curl, CURLOPT_CAINFO, tls->ca_file);
-    if (!tls->ca_file)
+    (void)curl_easy_setopt(curl, CURLOPT_CAINFO, tls->ca ? NULL : tls->ca_file);
+    if (tls->ca || !tls->ca_file)
         (void)curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
+}
+
+/* The client's certificate and key: of memory, else of files. */
+static void set_identity(CURL *curl, const struct http_tls *tls)
+{
+    struct curl_blob cert;
+    struct curl_blob key;
+
+    if (tls->cert && tls->key) {
+        cert = blob_of(tls->cert);
+        key = blob_of(tls->key);
+        (void)curl_easy_setopt(curl, CURLOPT_SSLCERT_BLOB, &cert);
+        (void)curl_easy_setopt(curl, CURLOPT_SSLKEY_BLOB, &key);
+        return;
+    }
+    if (tls->cert_file)
+        (void)curl_easy_setopt(curl, CURLOPT_SSLCERT, tls->cert_file);
+    if (tls->key_file)
+        (void)curl_easy_setopt(curl, CURLOPT_SSLKEY, tls->key_file);
 }
 
 static void set_tls(CURL *curl, const struct http_tls *tls, const struct strbuf *cas)
 {
     (void)curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     set_cas(curl, tls, cas);
-    if (tls->cert_file)
-        (void)curl_easy_setopt(curl, CURLOPT_SSLCERT, tls->cert_file);
-    if (tls->key_file)
-        (void)curl_easy_setopt(curl, CURLOPT_SSLKEY, tls->key_file);
+    set_identity(curl, tls);
     if (tls->skip_verify) {
         (void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
         (void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
@@ -280,6 +331,9 @@ static void set_request(CURL *curl, struct transfer *t)
     (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
+    (void)curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_S);
+    (void)curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_S);
     (void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
     (void)curl_easy_setopt(
@@ -344,6 +398,8 @@ static int fail(const struct transfer *t, CURLcode code, struct error *err)
 
     if (cancel_is_raised(t->request->cancel))
         return error_set(err, CODE_CANCELLED, "%s %.*s: cancelled", method, len, url);
+    if (t->sink_failed)
+        return error_copy(err, &t->sink_err);
     if (t->over)
         return error_set(err, CODE_RESOURCE_EXHAUSTED,
                          "%s %.*s: the reply's %s more than %zu bytes", method, len, url,
@@ -404,10 +460,11 @@ int http_call(struct http_client *client, const struct http_request *request,
     CURL *curl;
     CURLcode code;
 
-    if (!request->tls.ca_file && request->tls.ca_folder &&
+    if (!request->tls.ca && !request->tls.ca_file && request->tls.ca_folder &&
         read_ca_folder(request->tls.ca_folder, &t.cas, err) < 0)
         return -1;
     curl = take_handle(client);
+    t.curl = curl;
     code = perform(curl, &t);
     if (code == CURLE_OK)
         read_facts(curl, &t.reply);

@@ -22,9 +22,12 @@ void http_client_free(struct http_client *client);
 struct http_tls {
     const char *ca_file;     /* believe these and no others; NULL: the system's */
     const char *ca_folder;   /* the same of every file in a folder; not together with ca_file */
+    const struct secret *ca; /* the same as PEM in memory; goes before file and folder */
     const char *server_name; /* for SNI and verification; NULL: the URL's host */
     const char *cert_file;
     const char *key_file;
+    const struct secret *cert; /* the same as PEM in memory; goes before the file */
+    const struct secret *key;
     bool skip_verify;
 };
 
@@ -38,7 +41,12 @@ struct http_request {
     struct http_tls tls;
     int64_t timeout_ms;     /* for everything; must be over 0 */
     size_t reply_bytes_max; /* 0: HTTP_REPLY_MAX */
-    bool allow_link_local;  /* else 169.254.0.0/16 and fe80::/10 are refused: a cloud's metadata */
+    /* Takes the body of a 2xx reply piece by piece, so that it has no end to wait for and no
+     * ceiling but the taker's; first with no bytes, when the reply begins. -1 ends the call with
+     * its error. NULL: the body is kept. */
+    int (*sink)(void *arg, const void *bytes, size_t len, struct error *err);
+    void *sink_arg;
+    bool allow_link_local; /* else 169.254.0.0/16 and fe80::/10 are refused: a cloud's metadata */
     struct cancel *cancel;
 };
 

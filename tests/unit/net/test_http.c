@@ -246,6 +246,73 @@ static void a_callers_own_ceiling_holds_to_the_byte(void **state)
     assert_int_equal(err.code, CODE_RESOURCE_EXHAUSTED);
 }
 
+struct taken {
+    size_t calls;
+    size_t bytes;
+    size_t most; /* refuses what comes after so many */
+    size_t first_len;
+};
+
+static int take_piece(void *arg, const void *bytes, size_t len, struct error *err)
+{
+    struct taken *t = arg;
+
+    assert_non_null(bytes);
+    if (!t->calls++)
+        t->first_len = len;
+    t->bytes += len;
+    if (t->bytes > t->most)
+        return error_set(err, CODE_OUT_OF_RANGE, "the taker has enough");
+    return 0;
+}
+
+static const struct {
+    const char *says;
+    const char *path;
+    size_t most;
+    int result;
+    enum code code;
+    size_t bytes; /* at least so many arrive */
+} sinks[] = {
+    { "a body that has more than the ceiling", "fault/endless/a", SIZE_MAX, 0, CODE_OK, 9 << 20 },
+    { "a taker that refuses", "fault/endless/a", 100000, -1, CODE_OUT_OF_RANGE, 100000 },
+    { "no body: the reply still begins", "fault/empty/a", SIZE_MAX, 0, CODE_OK, 0 },
+    { "a body cut short", "fault/cut/a", SIZE_MAX, -1, CODE_UNAVAILABLE, 0 },
+};
+
+static void a_taker_gets_the_body_as_it_comes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sinks); i++) {
+        autofree char *url = str_printf("%s/v1/%s", plain.url, sinks[i].path);
+        struct taken taken = { .most = sinks[i].most, .first_len = 1 };
+        struct http_request request = { .url = url, .sink = take_piece, .sink_arg = &taken };
+        struct http_reply reply CLEANUP(http_reply_done) = { 0 };
+        struct error err = { 0 };
+        int result = call(&request, &reply, &err);
+
+        if (result != sinks[i].result || err.code != sinks[i].code)
+            fail_msg("%s: %d, %s: %s", sinks[i].says, result, code_name(err.code), err.msg);
+        if (taken.first_len != 0 || !taken.calls || taken.bytes < sinks[i].bytes)
+            fail_msg("%s: %zu bytes in %zu calls", sinks[i].says, taken.bytes, taken.calls);
+        assert_null(reply.body.bytes);
+    }
+}
+
+static void a_failure_is_no_business_of_the_taker(void **state)
+{
+    autofree char *url = str_printf("%s/v1/nothing", plain.url);
+    struct taken taken = { .most = 0 };
+    struct http_request request = { .url = url, .sink = take_piece, .sink_arg = &taken };
+    struct http_reply reply CLEANUP(http_reply_done) = { 0 };
+
+    (void)state;
+    assert_int_equal(call(&request, &reply, NULL), 0);
+    assert_int_equal(reply.status, 404);
+    assert_true(reply.body.len > 0);
+    assert_int_equal(taken.calls, 0);
+}
+
 static void *raise_soon(void *arg)
 {
     clock_sleep_ms(150);
@@ -342,7 +409,23 @@ static char *in_folder_or_null(const char *name, const char *suffix)
     return name ? str_printf("%s/%s%s", folder, name, suffix) : NULL;
 }
 
-static void check_tls(size_t i, const struct vault_fake *server)
+/* Of a file into memory; NULL stays, and so does a file that cannot be read. */
+static const struct secret *load(const char **path, struct secret *pem)
+{
+    if (!*path || fs_read(AT_FDCWD, *path, 1 << 20, true, pem, NULL) < 0)
+        return NULL;
+    *path = NULL;
+    return pem;
+}
+
+static void move_to_memory(struct http_tls *tls, struct secret pems[3])
+{
+    tls->ca = load(&tls->ca_file, &pems[0]);
+    tls->cert = load(&tls->cert_file, &pems[1]);
+    tls->key = load(&tls->key_file, &pems[2]);
+}
+
+static void check_tls(size_t i, const struct vault_fake *server, bool in_memory)
 {
     autofree char *url = str_printf("%s/v1/sys/health", server->url);
     autofree char *ca_file = in_folder_or_null(tls_rows[i].ca_file, "");
@@ -351,15 +434,26 @@ static void check_tls(size_t i, const struct vault_fake *server)
     autofree char *key = in_folder_or_null(tls_rows[i].client, ".key");
     struct http_request request = {
         .url = url,
-        .tls = { ca_file, ca_folder, tls_rows[i].name, cert, key, tls_rows[i].skip },
+        .tls = { .ca_file = ca_file,
+                 .ca_folder = ca_folder,
+                 .server_name = tls_rows[i].name,
+                 .cert_file = cert,
+                 .key_file = key,
+                 .skip_verify = tls_rows[i].skip },
     };
     struct http_reply reply CLEANUP(http_reply_done) = { 0 };
+    struct secret pems[3] = { 0 };
     struct error err = { 0 };
-    int result = call(&request, &reply, &err);
-    enum outcome got = result == 0                            ? BELIEVED
-                       : err.code == CODE_FAILED_PRECONDITION ? REFUSED
-                                                              : NO_CONNECTION;
+    enum outcome got = BELIEVED;
+    int result;
 
+    if (in_memory)
+        move_to_memory(&request.tls, pems);
+    result = call(&request, &reply, &err);
+    for (size_t p = 0; p < COUNT_OF(pems); p++)
+        secret_done(&pems[p]);
+    if (result < 0)
+        got = err.code == CODE_FAILED_PRECONDITION ? REFUSED : NO_CONNECTION;
     if (got != tls_rows[i].outcome)
         fail_msg("%s: %d, %s: %s", tls_rows[i].says, result, code_name(err.code), err.msg);
     if (got == REFUSED && !strstr(err.msg, "ertificate") && !strstr(err.msg, "CA cert"))
@@ -372,9 +466,9 @@ static void only_a_certificate_that_holds_is_believed(void **state)
 
     (void)state;
     start_tls_servers(servers);
-    for (int pass = 0; pass < 2; pass++) /* the second time over kept connections */
+    for (int pass = 0; pass < 2; pass++) /* of files, then of memory */
         for (size_t i = 0; i < COUNT_OF(tls_rows); i++)
-            check_tls(i, &servers[tls_rows[i].server]);
+            check_tls(i, &servers[tls_rows[i].server], pass == 1);
     for (int i = 0; i < TLS_SERVERS; i++)
         vault_fake_stop(&servers[i]);
 }
@@ -502,6 +596,8 @@ int main(void)
         cmocka_unit_test(a_body_goes_with_any_method),
         cmocka_unit_test(what_goes_wrong_has_a_code_and_an_end),
         cmocka_unit_test(a_callers_own_ceiling_holds_to_the_byte),
+        cmocka_unit_test(a_taker_gets_the_body_as_it_comes),
+        cmocka_unit_test(a_failure_is_no_business_of_the_taker),
         cmocka_unit_test(a_cancel_ends_a_call_within_a_second_or_so),
         cmocka_unit_test(only_a_certificate_that_holds_is_believed),
         cmocka_unit_test(a_unix_socket_is_spoken_to_like_a_host),

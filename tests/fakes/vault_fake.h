@@ -90,6 +90,36 @@ static inline char *vault_fake_ask(const struct vault_fake *f, const char *what)
     return text;
 }
 
+/* Logs in for ever. header: "X-Vault-Token: ..." of at most 128 bytes. */
+static inline void vault_fake_login(const struct vault_fake *f, char header[128])
+{
+    static const char body[] = "{\"jwt\":\"good\",\"role\":\"for-ever\"}";
+    static const char *const headers[] = { "X-Vault-Request: true" };
+    autofree char *url = str_printf("%s/v1/auth/kubernetes/login", f->url);
+    struct secret sent CLEANUP(secret_done) = secret_copy(body, strlen(body));
+    struct http_request request = {
+        .method = "POST",
+        .url = url,
+        .headers = headers,
+        .header_count = 1,
+        .body = &sent,
+        .timeout_ms = 5000,
+        .tls.skip_verify = true,
+    };
+    struct http_reply reply CLEANUP(http_reply_done) = { 0 };
+    struct http_client *client = http_client_new();
+    struct error err = { 0 };
+    const char *at;
+
+    if (http_call(client, &request, &reply, &err) < 0)
+        fail_msg("%s", err.msg);
+    http_client_free(client);
+    assert_int_equal(reply.status, 200);
+    at = memmem(reply.body.bytes, reply.body.len, "hvs.", 4);
+    assert_non_null(at);
+    (void)snprintf(header, 128, "X-Vault-Token: %.*s", (int)strcspn(at, "\""), at);
+}
+
 /* How often "METHOD /path" was asked since the start or the last forget. */
 static inline long vault_fake_asked(const struct vault_fake *f, const char *call)
 {

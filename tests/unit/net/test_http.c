@@ -49,26 +49,7 @@ static int get(const char *path, struct http_reply *ret, struct error *err)
 
 static void log_in(const struct vault_fake *at_server)
 {
-    static const char body[] = "{\"jwt\":\"good\",\"role\":\"for-ever\"}";
-    autofree char *url = str_printf("%s/v1/auth/kubernetes/login", at_server->url);
-    struct secret sent CLEANUP(secret_done) = secret_copy(body, strlen(body));
-    struct http_request request = {
-        .method = "POST",
-        .url = url,
-        .headers = token_headers,
-        .header_count = 1,
-        .body = &sent,
-        .tls.skip_verify = true,
-    };
-    struct http_reply reply CLEANUP(http_reply_done) = { 0 };
-    const char *at;
-
-    assert_int_equal(call(&request, &reply, NULL), 0);
-    assert_int_equal(reply.status, 200);
-    at = memmem(reply.body.bytes, reply.body.len, "hvs.", 4);
-    assert_non_null(at);
-    (void)snprintf(token_header, sizeof(token_header), "X-Vault-Token: %.*s",
-                   (int)strcspn(at, "\""), at);
+    vault_fake_login(at_server, token_header);
     token_headers[1] = token_header;
 }
 
@@ -244,73 +225,6 @@ static void a_callers_own_ceiling_holds_to_the_byte(void **state)
     request.reply_bytes_max = 12;
     assert_int_equal(call(&request, &reply, &err), -1);
     assert_int_equal(err.code, CODE_RESOURCE_EXHAUSTED);
-}
-
-struct taken {
-    size_t calls;
-    size_t bytes;
-    size_t most; /* refuses what comes after so many */
-    size_t first_len;
-};
-
-static int take_piece(void *arg, const void *bytes, size_t len, struct error *err)
-{
-    struct taken *t = arg;
-
-    assert_non_null(bytes);
-    if (!t->calls++)
-        t->first_len = len;
-    t->bytes += len;
-    if (t->bytes > t->most)
-        return error_set(err, CODE_OUT_OF_RANGE, "the taker has enough");
-    return 0;
-}
-
-static const struct {
-    const char *says;
-    const char *path;
-    size_t most;
-    int result;
-    enum code code;
-    size_t bytes; /* at least so many arrive */
-} sinks[] = {
-    { "a body that has more than the ceiling", "fault/endless/a", SIZE_MAX, 0, CODE_OK, 9 << 20 },
-    { "a taker that refuses", "fault/endless/a", 100000, -1, CODE_OUT_OF_RANGE, 100000 },
-    { "no body: the reply still begins", "fault/empty/a", SIZE_MAX, 0, CODE_OK, 0 },
-    { "a body cut short", "fault/cut/a", SIZE_MAX, -1, CODE_UNAVAILABLE, 0 },
-};
-
-static void a_taker_gets_the_body_as_it_comes(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(sinks); i++) {
-        autofree char *url = str_printf("%s/v1/%s", plain.url, sinks[i].path);
-        struct taken taken = { .most = sinks[i].most, .first_len = 1 };
-        struct http_request request = { .url = url, .sink = take_piece, .sink_arg = &taken };
-        struct http_reply reply CLEANUP(http_reply_done) = { 0 };
-        struct error err = { 0 };
-        int result = call(&request, &reply, &err);
-
-        if (result != sinks[i].result || err.code != sinks[i].code)
-            fail_msg("%s: %d, %s: %s", sinks[i].says, result, code_name(err.code), err.msg);
-        if (taken.first_len != 0 || !taken.calls || taken.bytes < sinks[i].bytes)
-            fail_msg("%s: %zu bytes in %zu calls", sinks[i].says, taken.bytes, taken.calls);
-        assert_null(reply.body.bytes);
-    }
-}
-
-static void a_failure_is_no_business_of_the_taker(void **state)
-{
-    autofree char *url = str_printf("%s/v1/nothing", plain.url);
-    struct taken taken = { .most = 0 };
-    struct http_request request = { .url = url, .sink = take_piece, .sink_arg = &taken };
-    struct http_reply reply CLEANUP(http_reply_done) = { 0 };
-
-    (void)state;
-    assert_int_equal(call(&request, &reply, NULL), 0);
-    assert_int_equal(reply.status, 404);
-    assert_true(reply.body.len > 0);
-    assert_int_equal(taken.calls, 0);
 }
 
 static void *raise_soon(void *arg)
@@ -596,8 +510,6 @@ int main(void)
         cmocka_unit_test(a_body_goes_with_any_method),
         cmocka_unit_test(what_goes_wrong_has_a_code_and_an_end),
         cmocka_unit_test(a_callers_own_ceiling_holds_to_the_byte),
-        cmocka_unit_test(a_taker_gets_the_body_as_it_comes),
-        cmocka_unit_test(a_failure_is_no_business_of_the_taker),
         cmocka_unit_test(a_cancel_ends_a_call_within_a_second_or_so),
         cmocka_unit_test(only_a_certificate_that_holds_is_believed),
         cmocka_unit_test(a_unix_socket_is_spoken_to_like_a_host),

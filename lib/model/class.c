@@ -109,6 +109,36 @@ int class_read(const struct tree *document, struct class **ret, struct error *er
     return 0;
 }
 
+static bool are_in_bounds(const struct pairs *parameters)
+{
+    for (size_t i = 0; i < parameters->count; i++)
+        if (strlen(parameters->items[i].value) > CLASS_PARAMETER_BYTES_MAX)
+            return false;
+    return parameters->count <= CLASS_PARAMETERS_MAX;
+}
+
+int class_make(const struct class_parts *parts, struct class **ret, struct error *err)
+{
+    struct class *c;
+
+    if (!shape_is_dns_name(parts->name, CLASS_NAME_MAX, true) ||
+        !shape_is_dns_name(parts->ns, CLASS_NS_MAX, false))
+        return error_set(err, CODE_INVALID_ARGUMENT, "a class whose name or namespace is none");
+    if (!are_in_bounds(parts->parameters))
+        return error_set(err, CODE_INVALID_ARGUMENT, "%s/%s: more or longer parameters than %d, %d",
+                         parts->ns, parts->name, CLASS_PARAMETERS_MAX, CLASS_PARAMETER_BYTES_MAX);
+    c = xcalloc(1, sizeof(*c));
+    c->name = xstrdup(parts->name);
+    c->ns = xstrdup(parts->ns);
+    c->provider = xstrdup(parts->provider);
+    pairs_copy(&c->parameters, parts->parameters);
+    pairs_copy(&c->annotations, parts->annotations);
+    c->has_parameters = c->parameters.count > 0;
+    c->rotation_interval_ms = interval_of(c);
+    *ret = c;
+    return 0;
+}
+
 void class_free(struct class *c)
 {
     if (!c)
@@ -139,6 +169,21 @@ struct class *class_dup(const struct class *c)
     copy->has_parameters = c->has_parameters;
     copy->rotation_interval_ms = c->rotation_interval_ms;
     return copy;
+}
+
+int class_not_found(const char *ns, const char *name, struct error *err)
+{
+    (void)error_set(err, CODE_NOT_FOUND,
+                    "failed to get secretproviderclass %s/%s, error: "
+                    "secretproviderclasses.secrets-store.csi.x-k8s.io \"%s\" not found",
+                    ns, name, name);
+    return error_reason(err, "SecretProviderClassNotFound");
+}
+
+bool class_same(const struct class *a, const struct class *b)
+{
+    return strcmp(a->provider, b->provider) == 0 && pairs_same(&a->parameters, &b->parameters) &&
+           a->rotation_interval_ms == b->rotation_interval_ms;
 }
 
 bool class_provider_is_named_well(const char *provider)

@@ -13,6 +13,7 @@ enum {
     CLASS_PARAMETERS_MAX = 1000,
     CLASS_PARAMETER_BYTES_MAX = 1 << 20, /* one value; etcd refuses objects over 1.5 MiB */
     CLASS_NAME_MAX = 253,                /* DNS subdomain */
+    CLASS_NS_MAX = 63,                   /* DNS label */
     PROVIDER_NAME_MAX = 30,              /* upstream: ^[a-zA-Z0-9_-]{0,30}$ */
 };
 
@@ -51,8 +52,28 @@ void class_free(struct class *c);
 void class_free_at(struct class **slot);
 #define autoclass CLEANUP(class_free_at)
 
+/* What a class is made of when it comes as parts and not as a document; borrowed. */
+struct class_parts {
+    const char *ns;
+    const char *name;
+    const char *provider;
+    const struct pairs *parameters;
+    const struct pairs *annotations;
+};
+
+/* Makes one of its parts. Ownership: class_free. Errors: INVALID_ARGUMENT for names, counts or
+ * sizes that no class has. */
+must_check int class_make(const struct class_parts *parts, struct class **ret, struct error *err);
+
 /* A deep copy. Ownership: class_free. */
 struct class *class_dup(const struct class *c);
+
+/* Sets NOT_FOUND in the words of the old driver, which users match on, with the reason
+ * SecretProviderClassNotFound. Returns -1. */
+int class_not_found(const char *ns, const char *name, struct error *err);
+
+/* Do both ask for the same: provider, parameters, interval? */
+bool class_same(const struct class *a, const struct class *b);
 
 /* Is it a name that a provider can have: ^[a-zA-Z0-9_-]{1,30}$ (it becomes a socket's name)? */
 bool class_provider_is_named_well(const char *provider);

@@ -3,8 +3,6 @@
 
 #include "lib/base/clock.h"
 
-enum { LABEL_MAX = 63 /* DNS label: a namespace's name */ };
-
 const struct tree *shape_get(const struct tree *map, const char *key)
 {
     const struct tree *member = tree_get(map, key);
@@ -85,11 +83,11 @@ static void names(const struct tree *metadata, struct complaints *c)
                  "metadata.name: must be 1 to %d of a-z, 0-9, '-' and '.', beginning and ending "
                  "with a letter or digit",
                  CLASS_NAME_MAX);
-    if (ns && *ns->text && !shape_is_dns_name(ns->text, LABEL_MAX, false))
+    if (ns && *ns->text && !shape_is_dns_name(ns->text, CLASS_NS_MAX, false))
         complain(c, ns,
                  "metadata.namespace: must be 1 to %d of a-z, 0-9 and '-', beginning and ending "
                  "with a letter or digit",
-                 LABEL_MAX);
+                 CLASS_NS_MAX);
 }
 
 static void interval(const struct tree *map, const char *field, struct complaints *c)

@@ -70,6 +70,17 @@ void pairs_copy(struct pairs *dst, const struct pairs *src)
     dst->count = src->count;
 }
 
+bool pairs_same(const struct pairs *a, const struct pairs *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->items[i].key, b->items[i].key) != 0 ||
+            strcmp(a->items[i].value, b->items[i].value) != 0)
+            return false;
+    return true;
+}
+
 void pairs_json(const struct pairs *p, struct strbuf *out)
 {
     strbuf_add_char(out, '{');

@@ -32,6 +32,9 @@ const char *pairs_get(const struct pairs *p, const char *key);
 /* Makes dst, empty before, a copy of src. */
 void pairs_copy(struct pairs *dst, const struct pairs *src);
 
+/* Do both have the same keys with the same values? */
+bool pairs_same(const struct pairs *a, const struct pairs *b);
+
 /* Appends what Go's json.Marshal makes of a map[string]string: keys sorted, no spaces. */
 void pairs_json(const struct pairs *p, struct strbuf *out);
 

@@ -14,6 +14,7 @@ rows=(
     "openbao github.com/openbao/openbao -X=github.com/openbao/openbao/version.fullVersion=2.4.0"
     "sanity github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity"
     "wire ."
+    "kubernetes ."
 )
 
 row_of() {
@@ -56,7 +57,7 @@ build() {
 
 mkdir -p "$cache"
 "$here/usable.sh" >&2
-[[ $# -gt 0 ]] || set -- openbao sanity wire
+[[ $# -gt 0 ]] || set -- openbao sanity wire kubernetes
 for tool in "$@"; do
     build "$tool"
 done

@@ -26,6 +26,23 @@ struct volume_report {
     const struct error *err; /* of the last refresh; NULL: it succeeded */
 };
 
+/* Volumes that the cluster wants refreshed; borrowed, NULL: any. */
+struct cluster_wish {
+    const char *ns;
+    const char *class_name;
+    const char *pod_name;
+    bool forced; /* somebody asked for it, so also where rotation is off */
+};
+
+/* Who hears what the cluster has to say. */
+struct cluster_listener {
+    void *arg;
+    void (*wish)(void *arg, const struct cluster_wish *wish);
+    void (*resend)(void *arg);   /* it knows no volume any more: report them all */
+    char *(*metrics)(void *arg); /* as Prometheus text, for those who scrape the cluster's side;
+                                    the caller frees */
+};
+
 /* Contract (tests/contract/test_cluster.c): any thread. */
 struct cluster_ops {
     /* The class as it is now. Ownership: the caller, by class_free.
@@ -36,6 +53,9 @@ struct cluster_ops {
                      struct error *err);
     /* Hands over a report; never blocks for long, never fails a publish. */
     void (*report)(struct cluster *self, const struct volume_report *report);
+    /* From now on this one is called, from one thread of the implementation's own; NULL: nobody,
+     * and none of its functions runs any more (may block a second). */
+    void (*listen)(struct cluster *self, const struct cluster_listener *listener);
     /* Frees self and all it owns. */
     void (*free)(struct cluster *self);
 };
@@ -47,5 +67,10 @@ struct cluster { /* first member of every implementation's own struct */
 /* Classes from a folder (--classes): see docs/ARCHITECTURE.md. Errors: by errno, INVALID_ARGUMENT.
  * Ownership: ops->free. */
 must_check int cluster_local_new(const char *folder, struct cluster **ret, struct error *err);
+
+/* Classes of, and reports to, the agent behind this unix socket. Starts two threads; what the agent
+ * cannot be told now it is told later. A class that it answered once serves while it is away.
+ * Ownership: ops->free. Never fails: an agent that is not there yet is waited for. */
+struct cluster *cluster_agent_new(const char *socket);
 
 #endif

@@ -13,18 +13,19 @@ struct local {
     struct class_folder *folder; /* guarded by lock */
 };
 
-/* Users match on the first half; the second tells where else to look. */
+/* Where else to look, besides the words that users know. */
 static int not_found(const struct class_folder *folder, const char *ns, const char *name,
                      struct error *err)
 {
     const struct error *trouble = class_folder_trouble(folder);
+    struct error known = { 0 };
 
-    (void)error_set(err, CODE_NOT_FOUND,
-                    "failed to get secretproviderclass %s/%s, error: "
-                    "secretproviderclasses.secrets-store.csi.x-k8s.io \"%s\" not found%s%s",
-                    ns, name, name, trouble ? "; it may be in a file that cannot be read: " : "",
-                    trouble ? trouble->msg : "");
-    return error_reason(err, "SecretProviderClassNotFound");
+    (void)class_not_found(ns, name, &known);
+    if (!trouble)
+        return error_copy(err, &known);
+    (void)error_set(err, known.code, "%s; it may be in a file that cannot be read: %s", known.msg,
+                    trouble->msg);
+    return error_reason(err, known.reason);
 }
 
 static int look_up(struct local *l, const char *ns, const char *name, struct class **ret,
@@ -60,6 +61,13 @@ static void local_report(struct cluster *self, const struct volume_report *repor
     (void)report;
 }
 
+/* A folder wishes nothing: it is looked at by each refresh. */
+static void local_listen(struct cluster *self, const struct cluster_listener *listener)
+{
+    (void)self;
+    (void)listener;
+}
+
 static void local_free(struct cluster *self)
 {
     struct local *l = (struct local *)self;
@@ -72,6 +80,7 @@ static void local_free(struct cluster *self)
 static const struct cluster_ops local_ops = {
     .get_class = local_get_class,
     .report = local_report,
+    .listen = local_listen,
     .free = local_free,
 };
 

@@ -52,6 +52,8 @@ static const struct option_row rows[] = {
     /* Our own. */
     { "classes", OPTION_TEXT, AT(classes), "", "DIR",
       "read SecretProviderClasses from this folder of YAML and JSON files" },
+    { "agent-socket", OPTION_TEXT, AT(agent_socket), "", "SOCKET",
+      "ask locket-agent here for classes, and tell it of volumes; not together with --classes" },
     { "target-root", OPTION_TEXT, AT(target_root), "/var/lib/kubelet", "DIR",
       "every target path must lie below it" },
     { "state-dir", OPTION_TEXT, AT(state_dir), LOCKET_RUN_FOLDER, "DIR",
@@ -187,9 +189,14 @@ static int check(struct config *config, struct error *err)
                          "--max-call-recv-msg-size must be from 1 to 2147483647");
     if (strlen(config->node_id) > 256)
         return error_set(err, CODE_INVALID_ARGUMENT, "--nodeid must be at most 256 bytes");
-    if (!*config->classes)
+    if (*config->classes && *config->agent_socket)
         return error_set(err, CODE_INVALID_ARGUMENT,
-                         "--classes is missing: name the folder of SecretProviderClasses");
+                         "--classes and --agent-socket exclude each other: classes come from the "
+                         "folder or from the cluster");
+    if (!*config->classes && !*config->agent_socket)
+        return error_set(err, CODE_INVALID_ARGUMENT,
+                         "--classes or --agent-socket is missing: name the folder of "
+                         "SecretProviderClasses, or the agent that knows the cluster's");
     if (check_rows(&config->provider_folders, "provider-folder", true, err) < 0 ||
         check_rows(&config->provider_audiences, "provider-audiences", false, err) < 0 ||
         attribute_override_parse(config->attribute_override, &config->override, err) < 0)

@@ -22,6 +22,7 @@ struct config {
     int64_t reply_bytes_max;
     bool version;
     char *classes;
+    char *agent_socket;
     char *target_root;
     char *state_dir;
     char *admin_socket;

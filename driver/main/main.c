@@ -13,6 +13,7 @@
 #include "driver/serve/admin.h"
 #include "driver/serve/identity.h"
 #include "driver/serve/node.h"
+#include "driver/serve/wishes.h"
 #include "driver/volume/recovery.h"
 #include "lib/base/fault.h"
 #include "lib/base/fs.h"
@@ -88,6 +89,14 @@ static struct source *make_source(const struct config *config)
     return provider_client_new(&client);
 }
 
+static int make_cluster(const struct config *config, struct cluster **ret, struct error *err)
+{
+    if (!*config->agent_socket)
+        return cluster_local_new(config->classes, ret, err);
+    *ret = cluster_agent_new(config->agent_socket);
+    return 0;
+}
+
 /* The folder that locket-provider's sockets live in is its alone; to it the provider's user may
  * pass through the records' folder, and not look around there. Where it cannot be made (a plain
  * user's namespace) other folders still serve. */
@@ -116,7 +125,7 @@ static int build(struct program *p, struct error *err)
     if (target_root_open(c->target_root, &p->app.root, err) < 0 ||
         state_open(c->state_dir, &p->app.state, err) < 0 ||
         mount_libmount_new(probe, &p->app.mounter, err) < 0 ||
-        cluster_local_new(c->classes, &p->app.cluster, err) < 0)
+        make_cluster(c, &p->app.cluster, err) < 0)
         return -1;
     make_provider_folder();
     p->app.metrics = metrics_new(volume_metric_rows, VM_COUNT);
@@ -177,6 +186,7 @@ static int serve(struct program *p, struct error *err)
     if (rpc_server_start(&admin_config, &p->admin_server, err) < 0 ||
         rpc_server_start(&csi_config, &p->csi_server, err) < 0)
         return -1;
+    wishes_listen(&p->app);
     log_event(LOG_INFO, "serving", WITH_TEXT(KEY_SOCKET, p->config.socket),
               WITH_NUMBER(KEY_COUNT, (int64_t)p->app.recovered));
     (void)sigemptyset(&set);
@@ -201,6 +211,7 @@ static int run(struct program *p, struct error *err)
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread: all inherit it */
     if (build(p, err) < 0 || serve(p, err) < 0)
         return -1;
+    wishes_end(&p->app);
     admin_done(&p->admin);
     node_done(&p->node);
     lifecycle_stop(&p->app);

@@ -6,6 +6,7 @@
 
 #include "driver/volume/atomic_writer.h"
 #include "driver/volume/operation.h"
+#include "driver/volume/report.h"
 #include "driver/volume/rotation.h"
 #include "lib/base/clock.h"
 #include "lib/base/fault.h"
@@ -219,30 +220,13 @@ static void forward_cancel(void *arg)
     cancel_raise(arg);
 }
 
-static void report(struct lifecycle *app, const struct record *r, bool mounted)
-{
-    struct volume_report row = {
-        .volume_id = r->volume_id,
-        .pod_ns = r->pod_ns,
-        .pod_name = r->pod_name,
-        .pod_uid = r->pod_uid,
-        .class_name = r->class_name,
-        .target = r->target,
-        .mounted = mounted,
-        .versions = r->versions,
-        .version_count = r->version_count,
-    };
-
-    app->cluster->ops->report(app->cluster, &row);
-}
-
 static void keep(struct operation *op)
 {
     struct volume *v = op->volume;
     bool adopted = v->record.adopted && v->record.generation == 0;
 
     v->failures = 0;
-    report(op->app, &v->record, true);
+    report_volume(op->app, &v->record, true, NULL);
     volume_end(v);
     if (adopted && op->app->config.rotation)
         rotation_schedule_spread(op->app, v);
@@ -401,7 +385,7 @@ static void say_farewell(struct lifecycle *app, const struct volume *v)
 {
     struct farewell *f;
 
-    report(app, &v->record, false);
+    report_volume(app, &v->record, false, NULL);
     if (!v->record.provider || !*v->record.provider)
         return;
     f = xcalloc(1, sizeof(*f));

@@ -3,6 +3,7 @@
 
 #include "driver/volume/atomic_writer.h"
 #include "driver/volume/operation.h"
+#include "driver/volume/report.h"
 #include "lib/base/clock.h"
 #include "lib/base/fault.h"
 #include "lib/base/log.h"
@@ -110,6 +111,15 @@ void rotation_credentials_came(struct lifecycle *app, struct volume *v)
         if (app->config.rotation)
             arm(&v->refresh, clock_mono_ms(), true);
     }
+    pthread_mutex_unlock(&v->lock);
+}
+
+void rotation_hasten(struct lifecycle *app, struct volume *v, int64_t within_ms, bool forced)
+{
+    pthread_mutex_lock(&v->lock);
+    if (v->record.phase == RECORD_PUBLISHED && !v->waiting && (app->config.rotation || forced))
+        arm(&v->refresh, clock_mono_ms() + within_ms / 2 + clock_jitter_ms(within_ms / 2, 100),
+            true);
     pthread_mutex_unlock(&v->lock);
 }
 
@@ -226,24 +236,6 @@ static void count(struct lifecycle *app, const struct volume *v, const struct er
                     (double)(clock_mono_us() - started_us) / 1e6);
 }
 
-static void report(struct lifecycle *app, struct volume *v, const struct error *err)
-{
-    struct volume_report row = {
-        .volume_id = v->id,
-        .pod_ns = v->record.pod_ns,
-        .pod_name = v->record.pod_name,
-        .pod_uid = v->record.pod_uid,
-        .class_name = v->record.class_name,
-        .target = v->record.target,
-        .mounted = true,
-        .versions = v->record.versions,
-        .version_count = v->record.version_count,
-        .err = err->code ? err : NULL,
-    };
-
-    app->cluster->ops->report(app->cluster, &row);
-}
-
 /* Tells of a round, once per change of state: a failing volume is not a line a minute. */
 static void tell(const struct volume *v, const struct error *err, bool changed, bool failed_before)
 {
@@ -276,7 +268,7 @@ int rotation_refresh(struct lifecycle *app, struct volume *v, bool *ret_changed,
         count(app, v, &mine, op.changed, started);
         tell(v, &mine, op.changed, failed_before);
         if (op.changed || mine.code)
-            report(app, v, &mine);
+            report_volume(app, &v->record, true, mine.code ? &mine : NULL);
     }
     volume_end(v);
     rotation_schedule(app, v);

@@ -21,6 +21,10 @@ void rotation_schedule_spread(struct lifecycle *app, struct volume *v);
 /* Newer credentials came: a volume that waited for them is due now. */
 void rotation_credentials_came(struct lifecycle *app, struct volume *v);
 
+/* The volume is due within this time, at a random moment of it; where rotation is off only when it
+ * is forced. */
+void rotation_hasten(struct lifecycle *app, struct volume *v, int64_t within_ms, bool forced);
+
 /* An old generation was left: it goes when the grace is over. */
 void rotation_keep_previous(struct lifecycle *app, struct volume *v);
 

@@ -16,6 +16,7 @@ struct cluster_double {
     struct error failure; /* code OK: none */
     size_t gets;
     size_t reported;
+    struct cluster_listener listener;
 };
 
 static char *copy(const char *text)
@@ -144,9 +145,19 @@ static void double_free(struct cluster *self)
     free(d);
 }
 
+static void double_listen(struct cluster *self, const struct cluster_listener *listener)
+{
+    struct cluster_double *d = (struct cluster_double *)self;
+
+    (void)pthread_mutex_lock(&d->lock);
+    d->listener = listener ? *listener : (struct cluster_listener){ 0 };
+    (void)pthread_mutex_unlock(&d->lock);
+}
+
 static const struct cluster_ops double_ops = {
     .get_class = double_get_class,
     .report = double_report,
+    .listen = double_listen,
     .free = double_free,
 };
 
@@ -237,4 +248,20 @@ const struct reported *cluster_double_last(struct cluster *self, const char *vol
     r = find_report(d, volume_id);
     (void)pthread_mutex_unlock(&d->lock);
     return r;
+}
+
+void cluster_double_wish(struct cluster *self, const struct cluster_wish *wish)
+{
+    struct cluster_double *d = (struct cluster_double *)self;
+
+    if (d->listener.wish)
+        d->listener.wish(d->listener.arg, wish);
+}
+
+void cluster_double_is_new(struct cluster *self)
+{
+    struct cluster_double *d = (struct cluster_double *)self;
+
+    if (d->listener.resend)
+        d->listener.resend(d->listener.arg);
 }

@@ -38,6 +38,10 @@ void cluster_double_fail(struct cluster *self, const struct error *err);
 size_t cluster_double_gets(struct cluster *self);
 size_t cluster_double_reports(struct cluster *self);
 
+/* Wishes something of whoever listens; or pretends to be new and to know no volume. */
+void cluster_double_wish(struct cluster *self, const struct cluster_wish *wish);
+void cluster_double_is_new(struct cluster *self);
+
 /* The last report about a volume; NULL: none. Borrowed until the next report about it. */
 const struct reported *cluster_double_last(struct cluster *self, const char *volume_id);
 

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+
+#include "driver/cluster/class_memory.h"
+#include "driver/cluster/cluster.h"
+#include "driver/cluster/report_queue.h"
+#include "lib/base/cancel.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/net/rpc_client.h"
+
+enum {
+    CLASS_MS = 20000,  /* the agent's own call to the API server ends before */
+    REPORT_MS = 10000, /* taking a report over is all that the agent does */
+    WATCH_MS = 30000,  /* it answers an idle watch after ten seconds */
+    RETRY_MS = 500,    /* after the first failure; doubled up to */
+    RETRY_MAX_MS = 4000,
+};
+
+typedef Locket__Cluster__V1__GetClassResponse GetClassResponse;
+typedef Locket__Cluster__V1__WatchResponse WatchResponse;
+
+struct agent_client {
+    struct cluster base;
+    struct rpc_client *rpc;
+    struct class_memory *classes;
+    struct report_queue *reports;
+    pthread_mutex_t lock;             /* held while the listener is called */
+    struct cluster_listener listener; /* guarded by lock; .wish NULL: nobody */
+    pthread_t thread;
+    struct cancel cancel; /* of every call: raised at the end */
+    char *instance;       /* the thread's own: the agent that was told of all volumes */
+};
+
+static int call(struct agent_client *a, const char *method, const ProtobufCMessage *in,
+                int64_t timeout_ms, ProtobufCMessage **ret, struct error *err)
+{
+    struct rpc_request request = {
+        .service = &locket__cluster__v1__cluster__descriptor,
+        .method = method,
+        .in = in,
+        .timeout_ms = timeout_ms,
+        .cancel = &a->cancel,
+    };
+
+    return rpc_client_call(a->rpc, &request, ret, err);
+}
+
+/* --- classes -----------------------------------------------------------------------------------
+ */
+
+static int read_class(const char *ns, const char *name, const GetClassResponse *in,
+                      struct class **ret, struct error *err)
+{
+    struct class_parts parts = { .ns = ns, .name = name, .provider = in->provider };
+    struct pairs parameters autopairs = { 0 };
+    struct pairs annotations autopairs = { 0 };
+
+    for (size_t i = 0; i < in->n_parameters; i++)
+        pairs_set(&parameters, in->parameters[i]->key, in->parameters[i]->value);
+    for (size_t i = 0; i < in->n_annotations; i++)
+        pairs_set(&annotations, in->annotations[i]->key, in->annotations[i]->value);
+    parts.parameters = &parameters;
+    parts.annotations = &annotations;
+    return class_make(&parts, ret, err);
+}
+
+static int ask_class(struct agent_client *a, const char *ns, const char *name, struct class **ret,
+                     struct error *err)
+{
+    Locket__Cluster__V1__GetClassRequest in = LOCKET__CLUSTER__V1__GET_CLASS_REQUEST__INIT;
+    ProtobufCMessage *reply = NULL;
+    int result;
+
+    in.namespace_ = (char *)ns;
+    in.name = (char *)name;
+    if (call(a, "GetClass", &in.base, CLASS_MS, &reply, err) < 0)
+        return -1;
+    result = read_class(ns, name, (const GetClassResponse *)reply, ret, err);
+    rpc_reply_free(reply);
+    return result;
+}
+
+static int agent_get_class(struct cluster *self, const char *ns, const char *name,
+                           struct class **ret, struct error *err)
+{
+    struct agent_client *a = (struct agent_client *)self;
+    struct error mine = { 0 };
+
+    if (ask_class(a, ns, name, ret, &mine) == 0) {
+        class_memory_keep(a->classes, *ret);
+        return 0;
+    }
+    if (!code_is_maybe(mine.code)) {
+        class_memory_forget(a->classes, ns, name);
+        return error_copy(err, &mine);
+    }
+    *ret = class_memory_get(a->classes, ns, name);
+    return *ret ? 0 : error_copy(err, &mine);
+}
+
+/* --- reports -----------------------------------------------------------------------------------
+ */
+
+static int send_report(void *arg, const Locket__Cluster__V1__ReportRequest *report,
+                       struct error *err)
+{
+    ProtobufCMessage *reply = NULL;
+
+    if (call(arg, "Report", &report->base, REPORT_MS, &reply, err) < 0)
+        return -1;
+    rpc_reply_free(reply);
+    return 0;
+}
+
+static void agent_report(struct cluster *self, const struct volume_report *report)
+{
+    report_queue_put(((struct agent_client *)self)->reports, report);
+}
+
+/* --- what the agent has to say -----------------------------------------------------------------
+ */
+
+static void agent_listen(struct cluster *self, const struct cluster_listener *listener)
+{
+    struct agent_client *a = (struct agent_client *)self;
+
+    (void)pthread_mutex_lock(&a->lock);
+    a->listener = listener ? *listener : (struct cluster_listener){ 0 };
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
+static char *metrics_text(struct agent_client *a)
+{
+    char *text;
+
+    (void)pthread_mutex_lock(&a->lock);
+    text = a->listener.metrics ? a->listener.metrics(a->listener.arg) : xstrdup("");
+    (void)pthread_mutex_unlock(&a->lock);
+    return text;
+}
+
+/* False: nobody listens yet, so that nothing may be taken as told. */
+static bool hand_on(struct agent_client *a, const WatchResponse *in, bool is_new)
+{
+    bool heard;
+
+    (void)pthread_mutex_lock(&a->lock);
+    heard = a->listener.wish != NULL;
+    if (heard && is_new)
+        a->listener.resend(a->listener.arg);
+    for (size_t i = 0; heard && i < in->n_refreshes; i++) {
+        const Locket__Cluster__V1__Refresh *r = in->refreshes[i];
+        struct cluster_wish wish = {
+            .ns = *r->namespace_ ? r->namespace_ : NULL,
+            .class_name = *r->class_name ? r->class_name : NULL,
+            .pod_name = *r->pod_name ? r->pod_name : NULL,
+            .forced = r->forced,
+        };
+
+        a->listener.wish(a->listener.arg, &wish);
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+    return heard;
+}
+
+static int watch_once(struct agent_client *a, struct error *err)
+{
+    Locket__Cluster__V1__WatchRequest in = LOCKET__CLUSTER__V1__WATCH_REQUEST__INIT;
+    autofree char *metrics = metrics_text(a);
+    ProtobufCMessage *reply = NULL;
+    const WatchResponse *out;
+    bool is_new;
+
+    in.instance = a->instance;
+    in.metrics = metrics;
+    if (call(a, "Watch", &in.base, WATCH_MS, &reply, err) < 0)
+        return -1;
+    out = (const WatchResponse *)reply;
+    is_new = strcmp(out->instance, a->instance) != 0;
+    if (hand_on(a, out, is_new) && is_new) {
+        free(a->instance);
+        a->instance = xstrdup(out->instance);
+        log_event(LOG_INFO, "the agent is there");
+    }
+    rpc_reply_free(reply);
+    return 0;
+}
+
+static void *watch(void *arg)
+{
+    struct agent_client *a = arg;
+    int64_t pause_ms = RETRY_MS;
+    bool told = false;
+
+    while (!cancel_is_raised(&a->cancel)) {
+        struct error err = { 0 };
+
+        if (watch_once(a, &err) == 0) {
+            told = false;
+            pause_ms = RETRY_MS;
+            if (!*a->instance)
+                (void)cancel_sleep_ms(&a->cancel, RETRY_MS);
+            continue;
+        }
+        if (!told && err.code != CODE_CANCELLED)
+            log_failure(LOG_WARN, "the agent is away: known classes serve, reports wait",
+                        KEY_SOCKET, "", &err);
+        told = true;
+        (void)cancel_sleep_ms(&a->cancel, pause_ms + clock_jitter_ms(pause_ms, 25));
+        pause_ms = pause_ms * 2 < RETRY_MAX_MS ? pause_ms * 2 : RETRY_MAX_MS;
+    }
+    return NULL;
+}
+
+static void agent_free(struct cluster *self)
+{
+    struct agent_client *a = (struct agent_client *)self;
+
+    cancel_raise(&a->cancel);
+    (void)pthread_join(a->thread, NULL);
+    report_queue_free(a->reports);
+    rpc_client_free(a->rpc);
+    class_memory_free(a->classes);
+    cancel_done(&a->cancel);
+    (void)pthread_mutex_destroy(&a->lock);
+    free(a->instance);
+    free(a);
+}
+
+static const struct cluster_ops agent_ops = {
+    .get_class = agent_get_class,
+    .report = agent_report,
+    .listen = agent_listen,
+    .free = agent_free,
+};
+
+struct cluster *cluster_agent_new(const char *socket)
+{
+    struct agent_client *a = xcalloc(1, sizeof(*a));
+    struct rpc_client_config config = { .path = socket };
+
+    a->base.ops = &agent_ops;
+    a->instance = xstrdup("");
+    cancel_init(&a->cancel);
+    (void)pthread_mutex_init(&a->lock, NULL);
+    a->rpc = rpc_client_new(&config);
+    a->classes = class_memory_new();
+    a->reports = report_queue_new(send_report, a);
+    if (pthread_create(&a->thread, NULL, watch, a) != 0)
+        abort();
+    return &a->base;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/serve/wishes.h"
+
+#include "driver/serve/admin_rows.h"
+#include "driver/volume/report.h"
+#include "driver/volume/rotation.h"
+
+enum { SPREAD_MS = 5000 /* volumes of a class that was edited do not meet their store at once */ };
+
+struct search {
+    struct lifecycle *app;
+    const struct cluster_wish *wish;
+};
+
+static bool matches(const char *want, const char *have)
+{
+    return !want || str_same(want, have);
+}
+
+static void hasten_one(void *arg, struct volume *v)
+{
+    const struct search *s = arg;
+    bool meant;
+
+    pthread_mutex_lock(&v->lock);
+    meant = matches(s->wish->ns, v->record.pod_ns) &&
+            matches(s->wish->class_name, v->record.class_name) &&
+            matches(s->wish->pod_name, v->record.pod_name);
+    pthread_mutex_unlock(&v->lock);
+    if (meant)
+        rotation_hasten(s->app, v, s->wish->forced ? 0 : SPREAD_MS, s->wish->forced);
+}
+
+static void wish(void *arg, const struct cluster_wish *wish)
+{
+    struct search search = { arg, wish };
+
+    volume_table_each(search.app->volumes, hasten_one, &search);
+}
+
+static void resend(void *arg)
+{
+    report_all(arg);
+}
+
+static char *metrics(void *arg)
+{
+    struct lifecycle *app = arg;
+    struct strbuf text autostrbuf = { 0 };
+
+    admin_gauges(app);
+    metrics_write(app->metrics, &text);
+    return strbuf_take(&text);
+}
+
+void wishes_listen(struct lifecycle *app)
+{
+    const struct cluster_listener listener = {
+        .arg = app, .wish = wish, .resend = resend, .metrics = metrics
+    };
+
+    app->cluster->ops->listen(app->cluster, &listener);
+}
+
+void wishes_end(struct lifecycle *app)
+{
+    app->cluster->ops->listen(app->cluster, NULL);
+}

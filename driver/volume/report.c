@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/volume/report.h"
+
+void report_volume(struct lifecycle *app, const struct record *record, bool mounted,
+                   const struct error *err)
+{
+    struct volume_report row = {
+        .volume_id = record->volume_id,
+        .pod_ns = record->pod_ns,
+        .pod_name = record->pod_name,
+        .pod_uid = record->pod_uid,
+        .class_name = record->class_name,
+        .target = record->target,
+        .mounted = mounted,
+        .versions = record->versions,
+        .version_count = record->version_count,
+        .err = err,
+    };
+
+    app->cluster->ops->report(app->cluster, &row);
+}
+
+static void report_one(void *arg, struct volume *v)
+{
+    struct lifecycle *app = arg;
+
+    pthread_mutex_lock(&v->lock);
+    if (v->record.phase == RECORD_PUBLISHED && v->state != VOLUME_LEAVING)
+        report_volume(app, &v->record, true, v->failures ? &v->last_error : NULL);
+    pthread_mutex_unlock(&v->lock);
+}
+
+void report_all(struct lifecycle *app)
+{
+    volume_table_each(app->volumes, report_one, app);
+}

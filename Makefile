@@ -11,7 +11,7 @@ CC = gcc
 endif
 
 VERSION := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
-PROGRAMS := locket-driver locket-provider locketctl
+PROGRAMS := locket-driver locket-provider locket-agent locketctl
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
 	-Wformat=2 -Wvla -Walloca -Wwrite-strings -Wundef -Wnull-dereference -Wimplicit-fallthrough
@@ -61,6 +61,7 @@ net_c    := $(call sources,lib/net)
 model_c  := $(call sources,lib/model)
 driver_c := $(filter-out %/main.c,$(call sources,driver/cluster driver/volume driver/serve driver/main))
 prov_c   := $(filter-out %/main.c,$(call sources,providers $(patsubst %/,%,$(wildcard providers/*/))))
+agent_c  := $(filter-out %/main.c,$(call sources,agent))
 ctl_c    := $(filter-out %/main.c,$(call sources,ctl))
 # Test doubles that are C: linked into tests only.
 fakes_c  := $(call sources,tests/fakes)
@@ -73,6 +74,7 @@ LIB_MODEL := $(call layer,model)
 COMMON   := $(LIB_MODEL) $(LIB_NET) $(LIB_PROTO) $(LIB_BASE)
 SYSLIBS_driver   := -lgrpc_unsecure -lgpr -lprotobuf-c -lmount -lyaml -lcjson
 SYSLIBS_provider := -lgrpc_unsecure -lgpr -lprotobuf-c -lcurl -lmicrohttpd -lyaml -lcjson -lcrypto
+SYSLIBS_agent    := -lgrpc_unsecure -lgpr -lprotobuf-c -lcurl -lmicrohttpd -lyaml -lcjson -lcrypto
 SYSLIBS_ctl      := -lgrpc_unsecure -lgpr -lprotobuf-c -lyaml -lcjson -lcrypto
 SYSLIBS_all      := $(SYSLIBS_driver) -lcurl -lmicrohttpd -lcrypto -lcmocka
 
@@ -102,6 +104,7 @@ $(LIB_NET): $(call objects,$(net_c))
 $(LIB_MODEL): $(call objects,$(model_c))
 $(call layer,driver): $(call objects,$(driver_c))
 $(call layer,provider): $(call objects,$(prov_c))
+$(call layer,agent): $(call objects,$(agent_c))
 $(call layer,ctl): $(call objects,$(ctl_c))
 $(call layer,fakes): $(call objects,$(fakes_c))
 $(BUILD)/lib/%.a:
@@ -115,6 +118,9 @@ $(BUILD)/bin/locket-driver: $(BUILD)/obj/driver/main/main.o $(call layer,driver)
 $(BUILD)/bin/locket-provider: $(BUILD)/obj/providers/main.o $(call layer,provider) $(COMMON)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(SYSLIBS_provider)
+$(BUILD)/bin/locket-agent: $(BUILD)/obj/agent/main.o $(call layer,agent) $(COMMON)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(SYSLIBS_agent)
 $(BUILD)/bin/locketctl: $(BUILD)/obj/ctl/main.o $(call layer,ctl) $(COMMON)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(SYSLIBS_ctl)
@@ -133,8 +139,9 @@ needs_volume  := $(needs_driver)
 needs_serve   := $(needs_driver)
 needs_main    := $(needs_driver)
 needs_providers := $(call layer,provider) $(COMMON)
+needs_agent   := $(call layer,agent) $(COMMON)
 needs_ctl     := $(call layer,ctl) $(COMMON)
-needs_all     := $(call layer,fakes) $(call layer,driver) $(call layer,provider) $(call layer,ctl) $(COMMON)
+needs_all     := $(call layer,fakes) $(call layer,driver) $(call layer,provider) $(call layer,agent) $(call layer,ctl) $(COMMON)
 # A suite that interposes functions says so in a line of its own: /* WRAP: open rename */
 wraps_of   = $(shell sed -n 's,^/\* WRAP: \(.*\) \*/$$,\1,p' $(1))
 define suite_rule
@@ -143,7 +150,7 @@ $(BUILD)/tests/$(1)/test_%: $(BUILD)/obj/tests/$(1)/test_%.o $$(needs_$(2))
 	@echo "  LD $$@"
 	@$$(CC) $$(LDFLAGS) $$(addprefix -Wl$$(comma)--wrap=,$$(call wraps_of,tests/$(1)/test_$$*.c)) -o $$@ $$< -Wl,--start-group $$(needs_$(2)) -Wl,--end-group $$(SYSLIBS_all)
 endef
-$(foreach d,base proto net model cluster volume serve main providers ctl,$(eval $(call suite_rule,unit/$(d),$(d))))
+$(foreach d,base proto net model cluster volume serve main providers agent ctl,$(eval $(call suite_rule,unit/$(d),$(d))))
 $(eval $(call suite_rule,service,all))
 $(eval $(call suite_rule,contract,all))
 comma := ,
@@ -173,7 +180,7 @@ $(BUILD)/bench/floor_%: $(BUILD)/obj/tests/bench/floor_server.o $(COMMON)
 	@$(CC) $(LDFLAGS) -Wl,--no-as-needed -o $@ $^ $(SYSLIBS_$*)
 
 # --- what people type -----------------------------------------------------------------------------
-.PHONY: deps demo test check conformance e2e bench soak fuzz sanitize install clean help
+.PHONY: deps demo test check conformance e2e e2e-cluster bench soak fuzz sanitize install clean help
 # make again, once what the step before installed is there; on all cores unless -j says otherwise.
 again = +$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 deps:          ## install what is missing of packages.txt
@@ -197,6 +204,8 @@ conformance: all ## csi-sanity against the shipped driver
 	@BUILD=$(BUILD) tests/conformance/run.sh
 e2e: all       ## against servers that somebody else wrote (needs Go)
 	@BUILD=$(BUILD) tests/e2e/run.sh
+e2e-cluster: all ## agent and driver against a real API server, etcd and controller manager (needs Go)
+	@BUILD=$(BUILD) tests/cluster/run.sh
 bench: all     ## the table of speed and memory, build/bench.json
 	@BUILD=$(BUILD) tests/bench/run.sh
 soak: tests faults ## 10,000 rotations under readers, each fault point ROUNDS (100) times, 1,000 races
@@ -217,10 +226,10 @@ sanitize:      ## all C suites under ASan and UBSan, the in-process ones under T
 PREFIX  ?= /usr/local
 install: all   ## programs and manuals below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 755 $(BUILD)/bin/locket-driver $(BUILD)/bin/locket-provider $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 $(BUILD)/bin/locket-driver $(BUILD)/bin/locket-provider $(BUILD)/bin/locket-agent $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 $(BUILD)/bin/locketctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 docs/man/locketctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 docs/man/locket-driver.8 docs/man/locket-provider.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 docs/man/locket-driver.8 docs/man/locket-provider.8 docs/man/locket-agent.8 $(DESTDIR)$(PREFIX)/share/man/man8
 clean:         ## remove $(BUILD)
 	rm -rf $(BUILD)
 help:          ## this list

@@ -25,7 +25,8 @@ while read -r link; do
 done < <(grep -ohE '\]\([^)#]+\)' README.md docs/*.md | tr -d '()]' | grep -v '^http' | sort -u)
 [[ $status != 0 ]] || echo "ok every link in the docs leads somewhere"
 
-help=$("$bin/locket-driver" --help && "$bin/locket-provider" --help && "$bin/locketctl" --help)
+help=$("$bin/locket-driver" --help && "$bin/locket-provider" --help &&
+    "$bin/locket-agent" --help && "$bin/locketctl" --help)
 while read -r flag; do
     grep -q -- "$flag" <<<"$help" || "$bin/locketctl" publish --help | grep -q -- "$flag" ||
         [[ $flag == --list-faults || $flag == --classes ]] || fail "the docs name $flag, which no program has"

@@ -153,6 +153,7 @@ class Node:
             folder.mkdir(parents=True)
         self.providers.mkdir(mode=0o700)
         self.flags = list(flags)
+        self.source = f"--classes={self.classes}"
         self.messages = load_csi()
         self.channel = None
 
@@ -163,7 +164,7 @@ class Node:
                 BUILD / "bin/locket-driver",
                 f"--endpoint=unix://{self.csi}",
                 "--nodeid=n1",
-                f"--classes={self.classes}",
+                self.source,
                 f"--target-root={self.target_root}",
                 f"--state-dir={self.state}",
                 f"--admin-socket={self.admin}",

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/agent_metrics.h"
+
+const struct metric_row agent_metric_rows[AM_COUNT] = {
+    [AM_API_REQUESTS] = { .name = "locket_agent_api_requests_total",
+                          .kind = METRIC_COUNTER,
+                          .help = "Calls to the API server by method and HTTP status.",
+                          .labels = { "method", "code" } },
+    [AM_API_THROTTLED_SECONDS] = { .name = "locket_agent_api_throttled_seconds_total",
+                                   .kind = METRIC_COUNTER,
+                                   .help = "Time that calls waited for our own rate limit." },
+    [AM_STATUS_WRITES] = { .name = "locket_agent_pod_status_writes_total",
+                           .kind = METRIC_COUNTER,
+                           .help = "SecretProviderClassPodStatus objects written, or failed to.",
+                           .labels = { "result" } },
+    [AM_STATUS_BEHIND] = { .name = "locket_agent_pod_status_behind",
+                           .kind = METRIC_GAUGE,
+                           .help = "SecretProviderClassPodStatus objects not written yet." },
+    [AM_CLASS_WATCHES] = { .name = "locket_agent_class_watches",
+                           .kind = METRIC_GAUGE,
+                           .help = "Watches of SecretProviderClasses that run." },
+    [AM_VOLUMES] = { .name = "locket_agent_volumes",
+                     .kind = METRIC_GAUGE,
+                     .help = "Volumes that the driver told of." },
+    [AM_REFRESHES] = { .name = "locket_agent_refreshes_total",
+                       .kind = METRIC_COUNTER,
+                       .help = "Refreshes that the driver was asked for.",
+                       .labels = { "reason" } },
+    [AM_BUILD_INFO] = { .name = "locket_agent_build_info",
+                        .kind = METRIC_GAUGE,
+                        .help = "The version that runs.",
+                        .labels = { "version" } },
+};

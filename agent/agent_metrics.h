@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * agent_metrics.h - what the agent counts. docs/METRICS.md has them in words.
+ */
+#ifndef LOCKET_AGENT_AGENT_METRICS_H
+#define LOCKET_AGENT_AGENT_METRICS_H
+
+#include "lib/base/metrics.h"
+
+enum agent_metric {
+    AM_API_REQUESTS, /* method, code */
+    AM_API_THROTTLED_SECONDS,
+    AM_STATUS_WRITES, /* result */
+    AM_STATUS_BEHIND,
+    AM_CLASS_WATCHES,
+    AM_VOLUMES,
+    AM_REFRESHES,  /* reason: class */
+    AM_BUILD_INFO, /* version */
+    AM_COUNT,
+};
+
+extern const struct metric_row agent_metric_rows[AM_COUNT];
+
+#endif

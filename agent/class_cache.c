@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/class_cache.h"
+
+#include <pthread.h>
+
+#define uthash_fatal(msg) abort()
+#include <uthash.h>
+
+#include "agent/class_store.h"
+#include "agent/kube_watch.h"
+#include "lib/base/clock.h"
+#include "lib/base/encode.h"
+#include "lib/base/log.h"
+
+#define GROUP_PATH "/apis/secrets-store.csi.x-k8s.io"
+
+/* One watch: of a namespace, or (ns "") of the cluster. */
+struct scope {
+    struct class_cache *cache;
+    char *ns;
+    struct kube_watch *watch;
+    uint64_t round; /* the watch's thread's own: the list that it is in */
+};
+
+/* A namespace that somebody asked for. */
+struct place {
+    char *ns;
+    size_t volumes;
+    int64_t idle_ms;     /* since when it has none, as clock_mono_ms() */
+    struct scope *scope; /* NULL: the cluster's watch covers it */
+    UT_hash_handle hh;
+};
+
+struct class_cache {
+    struct class_cache_config config;
+    struct class_store store; /* has a lock of its own, below the one here */
+    pthread_mutex_t lock;     /* scopes and places; never held by a watch's thread */
+    struct place *places;     /* guarded by lock */
+    size_t place_count;       /* guarded by lock */
+    struct scope *cluster;    /* guarded by lock; NULL: namespaces one by one */
+    const char *version;      /* guarded by lock; of the API, NULL: not known yet */
+};
+
+/* --- what watches tell -------------------------------------------------------------------------
+ */
+
+static void forget_one(void *arg, const char *ns, const char *name)
+{
+    const struct class_cache *cache = arg;
+
+    cache->config.changed(cache->config.arg, ns, name);
+}
+
+static void on_event(void *arg, enum kube_event event, const struct tree *object)
+{
+    struct scope *s = arg;
+    struct class_cache *cache = s->cache;
+    const char *ns = class_ns_of(object);
+    const char *name = class_name_of(object);
+    bool changed = false;
+
+    switch (event) {
+    case KUBE_BEGIN:
+        s->round = class_store_begin(&cache->store);
+        return;
+    case KUBE_END:
+        class_store_sweep(&cache->store, s->ns, s->round, forget_one, cache);
+        return;
+    case KUBE_OBJECT:
+        changed = ns && name && class_store_see(&cache->store, object, s->round);
+        break;
+    case KUBE_DELETED:
+        changed = ns && name && class_store_remove(&cache->store, ns, name);
+        break;
+    }
+    if (changed)
+        cache->config.changed(cache->config.arg, ns, name);
+}
+
+/* --- what is watched ---------------------------------------------------------------------------
+ */
+
+static bool serves(const struct tree *group, const char *version)
+{
+    const struct tree *versions = tree_get(group, "versions");
+
+    for (const struct tree *t = versions ? versions->child : NULL; t; t = t->next) {
+        const char *its = tree_get_text(t, "version");
+
+        if (its && strcmp(its, version) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* v1, or v1alpha1 where nothing else is served. Caller holds the lock. */
+static const char *version_of(struct class_cache *cache)
+{
+    struct tree *group autotree = NULL;
+
+    if (cache->version)
+        return cache->version;
+    if (kube_get(cache->config.api, GROUP_PATH, NULL, &group, NULL) < 0)
+        return "v1";
+    cache->version = !serves(group, "v1") && serves(group, "v1alpha1") ? "v1alpha1" : "v1";
+    return cache->version;
+}
+
+/* Caller holds the lock. */
+static char *collection(struct class_cache *cache, const char *ns)
+{
+    struct strbuf path autostrbuf = { 0 };
+
+    strbuf_printf(&path, GROUP_PATH "/%s", version_of(cache));
+    if (*ns) {
+        strbuf_add_text(&path, "/namespaces/");
+        url_encode(&path, ns, false);
+    }
+    strbuf_add_text(&path, "/secretproviderclasses");
+    return strbuf_take(&path);
+}
+
+/* Caller holds the lock. */
+static struct scope *scope_start(struct class_cache *cache, const char *ns)
+{
+    struct scope *s = xcalloc(1, sizeof(*s));
+    autofree char *path = collection(cache, ns);
+    struct kube_watch_config watch = {
+        .api = cache->config.api, .path = path, .event = on_event, .arg = s
+    };
+
+    s->cache = cache;
+    s->ns = xstrdup(ns);
+    s->watch = kube_watch_start(&watch);
+    return s;
+}
+
+static void scope_stop(struct scope *s)
+{
+    if (!s)
+        return;
+    kube_watch_stop(s->watch);
+    free(s->ns);
+    free(s);
+}
+
+/* One watch for all: the store keeps of them what was asked for. Caller holds the lock. */
+static void widen(struct class_cache *cache)
+{
+    cache->cluster = scope_start(cache, "");
+    for (struct place *p = cache->places; p; p = p->hh.next) {
+        scope_stop(p->scope);
+        p->scope = NULL;
+    }
+    log_event(LOG_INFO, "classes of the whole cluster are watched",
+              WITH_NUMBER(KEY_COUNT, (int64_t)cache->place_count));
+}
+
+/* Caller holds the lock. */
+static void narrow(struct class_cache *cache)
+{
+    for (struct place *p = cache->places; p; p = p->hh.next)
+        p->scope = scope_start(cache, p->ns);
+    scope_stop(cache->cluster);
+    cache->cluster = NULL;
+}
+
+/* Caller holds the lock. */
+static struct place *place_of(struct class_cache *cache, const char *ns)
+{
+    struct place *p = NULL;
+
+    HASH_FIND_STR(cache->places, ns, p);
+    if (p)
+        return p;
+    p = xcalloc(1, sizeof(*p));
+    p->ns = xstrdup(ns);
+    p->idle_ms = clock_mono_ms();
+    HASH_ADD_KEYPTR(hh, cache->places, p->ns, strlen(p->ns), p);
+    cache->place_count++;
+    class_store_want(&cache->store, ns, true);
+    if (!cache->cluster && cache->place_count > CLASS_WATCHES_MAX)
+        widen(cache);
+    else if (!cache->cluster)
+        p->scope = scope_start(cache, ns);
+    return p;
+}
+
+/* Caller holds the lock. */
+static void place_free(struct class_cache *cache, struct place *p)
+{
+    scope_stop(p->scope);
+    class_store_want(&cache->store, p->ns, false);
+    HASH_DEL(cache->places, p);
+    cache->place_count--;
+    free(p->ns);
+    free(p);
+}
+
+void class_cache_hold(struct class_cache *cache, const char *ns)
+{
+    (void)pthread_mutex_lock(&cache->lock);
+    place_of(cache, ns)->volumes++;
+    (void)pthread_mutex_unlock(&cache->lock);
+}
+
+void class_cache_release(struct class_cache *cache, const char *ns)
+{
+    struct place *p;
+
+    (void)pthread_mutex_lock(&cache->lock);
+    p = place_of(cache, ns);
+    if (p->volumes)
+        p->volumes--;
+    p->idle_ms = clock_mono_ms();
+    (void)pthread_mutex_unlock(&cache->lock);
+}
+
+void class_cache_tidy(struct class_cache *cache)
+{
+    int64_t now = clock_mono_ms();
+    struct place *p;
+    struct place *next;
+
+    (void)pthread_mutex_lock(&cache->lock);
+    HASH_ITER(hh, cache->places, p, next)
+    {
+        if (!p->volumes && now - p->idle_ms > CLASS_LINGER_MS)
+            place_free(cache, p);
+    }
+    if (cache->cluster && cache->place_count <= CLASS_WATCHES_MAX / 2)
+        narrow(cache);
+    (void)pthread_mutex_unlock(&cache->lock);
+}
+
+size_t class_cache_watches(struct class_cache *cache)
+{
+    size_t count;
+
+    (void)pthread_mutex_lock(&cache->lock);
+    count = cache->cluster ? 1 : cache->place_count;
+    (void)pthread_mutex_unlock(&cache->lock);
+    return count;
+}
+
+bool class_cache_failure(struct class_cache *cache, struct error *ret)
+{
+    bool failed;
+
+    (void)pthread_mutex_lock(&cache->lock);
+    failed = cache->cluster && kube_watch_failure(cache->cluster->watch, ret);
+    for (struct place *p = cache->places; p && !failed; p = p->hh.next)
+        failed = p->scope && kube_watch_failure(p->scope->watch, ret);
+    (void)pthread_mutex_unlock(&cache->lock);
+    return failed;
+}
+
+/* --- asking ------------------------------------------------------------------------------------
+ */
+
+int class_cache_peek(struct class_cache *cache, const char *ns, const char *name, bool *ret_known,
+                     struct class **ret, struct error *err)
+{
+    return class_store_get(&cache->store, ns, name, ret_known, ret, err);
+}
+
+/* Caller holds no lock. */
+static char *object_path(struct class_cache *cache, const char *ns, const char *name)
+{
+    struct strbuf path autostrbuf = { 0 };
+    autofree char *base = NULL;
+
+    (void)pthread_mutex_lock(&cache->lock);
+    place_of(cache, ns)->idle_ms = clock_mono_ms();
+    base = collection(cache, ns);
+    (void)pthread_mutex_unlock(&cache->lock);
+    strbuf_add_text(&path, base);
+    strbuf_add_char(&path, '/');
+    url_encode(&path, name, false);
+    return strbuf_take(&path);
+}
+
+/* Asks for one object. The server may answer from its own cache, since a watch has begun and brings
+ * what is newer; only "not found" has to be the truth: the class may be a moment old. */
+static int fetch(struct class_cache *cache, const char *ns, const char *name, struct error *err)
+{
+    autofree char *path = object_path(cache, ns, name);
+    autofree char *cached = str_printf("%s?resourceVersion=0", path);
+    struct tree *object autotree = NULL;
+    struct error mine = { 0 };
+    int result = kube_get(cache->config.api, cached, NULL, &object, &mine);
+
+    if (result < 0 && mine.code == CODE_NOT_FOUND)
+        result = kube_get(cache->config.api, path, NULL, &object, &mine);
+    if (result == 0) {
+        class_store_add(&cache->store, object);
+        return 0;
+    }
+    if (mine.code == CODE_NOT_FOUND)
+        return class_not_found(ns, name, err);
+    if (!code_is_maybe(mine.code))
+        mine.code = CODE_UNAVAILABLE; /* a role or token that is not right yet: come again */
+    (void)error_copy(err, &mine);
+    return error_within(err, "failed to get secretproviderclass %s/%s, error", ns, name);
+}
+
+int class_cache_get(struct class_cache *cache, const char *ns, const char *name, struct class **ret,
+                    struct error *err)
+{
+    bool known = false;
+
+    if (class_store_get(&cache->store, ns, name, &known, ret, err) < 0)
+        return -1;
+    if (known)
+        return 0;
+    if (fetch(cache, ns, name, err) < 0 ||
+        class_store_get(&cache->store, ns, name, &known, ret, err) < 0)
+        return -1;
+    return known ? 0 : class_not_found(ns, name, err); /* deleted meanwhile */
+}
+
+struct class_cache *class_cache_new(const struct class_cache_config *config)
+{
+    struct class_cache *cache = xcalloc(1, sizeof(*cache));
+
+    cache->config = *config;
+    class_store_init(&cache->store);
+    (void)pthread_mutex_init(&cache->lock, NULL);
+    return cache;
+}
+
+void class_cache_free(struct class_cache *cache)
+{
+    struct place *p;
+    struct place *next;
+
+    if (!cache)
+        return;
+    HASH_ITER(hh, cache->places, p, next)
+    {
+        place_free(cache, p);
+    }
+    scope_stop(cache->cluster);
+    class_store_done(&cache->store);
+    (void)pthread_mutex_destroy(&cache->lock);
+    free(cache);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/class_store.h"
+
+#define uthash_fatal(msg) abort()
+#include <uthash.h>
+
+struct stored_class {
+    char *key; /* NAMESPACE/NAME */
+    char *ns;
+    char *name;
+    struct class *class; /* NULL: it cannot be read */
+    struct error err;    /* why */
+    uint64_t round;      /* of the list that it was seen in, or after */
+    UT_hash_handle hh;
+};
+
+struct wanted_ns {
+    char *ns;
+    UT_hash_handle hh;
+};
+
+void class_store_init(struct class_store *store)
+{
+    *store = (struct class_store){ 0 };
+    (void)pthread_mutex_init(&store->lock, NULL);
+}
+
+/* Caller holds the lock. */
+static void drop(struct class_store *store, struct stored_class *s)
+{
+    HASH_DEL(store->classes, s);
+    class_free(s->class);
+    free(s->key);
+    free(s->ns);
+    free(s->name);
+    free(s);
+}
+
+void class_store_done(struct class_store *store)
+{
+    struct stored_class *s;
+    struct stored_class *next;
+    struct wanted_ns *w;
+    struct wanted_ns *after;
+
+    HASH_ITER(hh, store->classes, s, next)
+    {
+        drop(store, s);
+    }
+    HASH_ITER(hh, store->wanted, w, after)
+    {
+        HASH_DEL(store->wanted, w);
+        free(w->ns);
+        free(w);
+    }
+    (void)pthread_mutex_destroy(&store->lock);
+}
+
+/* Caller holds the lock. */
+static void drop_namespace(struct class_store *store, const char *ns)
+{
+    struct stored_class *s;
+    struct stored_class *next;
+
+    HASH_ITER(hh, store->classes, s, next)
+    {
+        if (strcmp(s->ns, ns) == 0)
+            drop(store, s);
+    }
+}
+
+void class_store_want(struct class_store *store, const char *ns, bool wanted)
+{
+    struct wanted_ns *w = NULL;
+
+    (void)pthread_mutex_lock(&store->lock);
+    HASH_FIND_STR(store->wanted, ns, w);
+    if (wanted && !w) {
+        w = xcalloc(1, sizeof(*w));
+        w->ns = xstrdup(ns);
+        HASH_ADD_KEYPTR(hh, store->wanted, w->ns, strlen(w->ns), w);
+    } else if (!wanted && w) {
+        HASH_DEL(store->wanted, w);
+        free(w->ns);
+        free(w);
+        drop_namespace(store, ns);
+    }
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
+uint64_t class_store_begin(struct class_store *store)
+{
+    uint64_t round;
+
+    (void)pthread_mutex_lock(&store->lock);
+    round = ++store->round;
+    (void)pthread_mutex_unlock(&store->lock);
+    return round;
+}
+
+/* Caller holds the lock. */
+static struct stored_class *find(struct class_store *store, const char *ns, const char *name)
+{
+    autofree char *key = str_printf("%s/%s", ns, name);
+    struct stored_class *s = NULL;
+
+    HASH_FIND_STR(store->classes, key, s);
+    return s;
+}
+
+/* Caller holds the lock. */
+static struct stored_class *make(struct class_store *store, const char *ns, const char *name)
+{
+    struct stored_class *s = xcalloc(1, sizeof(*s));
+
+    s->key = str_printf("%s/%s", ns, name);
+    s->ns = xstrdup(ns);
+    s->name = xstrdup(name);
+    HASH_ADD_KEYPTR(hh, store->classes, s->key, strlen(s->key), s);
+    return s;
+}
+
+/* Takes what the object says over. True: it differs. */
+static bool fill(struct stored_class *s, const struct tree *object)
+{
+    struct class *class = NULL;
+    struct error err = { 0 };
+    bool same;
+
+    (void)!class_read(object, &class, &err);
+    same = s->class && class ? class_same(s->class, class) : !s->class && !class;
+    class_free(s->class);
+    s->class = class;
+    s->err = err;
+    return !same;
+}
+
+bool class_store_see(struct class_store *store, const struct tree *object, uint64_t round)
+{
+    const char *ns = class_ns_of(object);
+    const char *name = class_name_of(object);
+    struct wanted_ns *w = NULL;
+    struct stored_class *s;
+    bool known;
+    bool differs = false;
+
+    (void)pthread_mutex_lock(&store->lock);
+    HASH_FIND_STR(store->wanted, ns, w);
+    if (w) {
+        s = find(store, ns, name);
+        known = s != NULL;
+        s = s ? s : make(store, ns, name);
+        if (s->round < round) /* another watch of it may be in a later one */
+            s->round = round;
+        differs = fill(s, object) && known;
+    }
+    (void)pthread_mutex_unlock(&store->lock);
+    return differs;
+}
+
+void class_store_add(struct class_store *store, const struct tree *object)
+{
+    const char *ns = class_ns_of(object);
+    const char *name = class_name_of(object);
+    struct stored_class *s;
+
+    if (!ns || !name)
+        return;
+    (void)pthread_mutex_lock(&store->lock);
+    if (!find(store, ns, name)) {
+        s = make(store, ns, name);
+        s->round = store->round;
+        (void)fill(s, object);
+    }
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
+bool class_store_remove(struct class_store *store, const char *ns, const char *name)
+{
+    struct stored_class *s;
+
+    (void)pthread_mutex_lock(&store->lock);
+    s = find(store, ns, name);
+    if (s)
+        drop(store, s);
+    (void)pthread_mutex_unlock(&store->lock);
+    return s != NULL;
+}
+
+/* One that the list lacked, moved out; NULL: there is none any more. */
+static struct stored_class *next_gone(struct class_store *store, const char *ns, uint64_t round)
+{
+    struct stored_class *s;
+
+    (void)pthread_mutex_lock(&store->lock);
+    for (s = store->classes; s; s = s->hh.next)
+        if (s->round < round && (!*ns || strcmp(s->ns, ns) == 0))
+            break;
+    if (s)
+        HASH_DEL(store->classes, s);
+    (void)pthread_mutex_unlock(&store->lock);
+    return s;
+}
+
+void class_store_sweep(struct class_store *store, const char *ns, uint64_t round,
+                       void (*gone)(void *arg, const char *ns, const char *name), void *arg)
+{
+    struct stored_class *s;
+
+    while ((s = next_gone(store, ns, round))) {
+        gone(arg, s->ns, s->name);
+        class_free(s->class);
+        free(s->key);
+        free(s->ns);
+        free(s->name);
+        free(s);
+    }
+}
+
+int class_store_get(struct class_store *store, const char *ns, const char *name, bool *ret_known,
+                    struct class **ret, struct error *err)
+{
+    struct stored_class *s;
+    int result = 0;
+
+    (void)pthread_mutex_lock(&store->lock);
+    s = find(store, ns, name);
+    *ret_known = s != NULL;
+    if (s && s->class)
+        *ret = class_dup(s->class);
+    else if (s) {
+        (void)error_copy(err, &s->err);
+        result = error_within(err, "failed to get secretproviderclass %s/%s, error", ns, name);
+    }
+    (void)pthread_mutex_unlock(&store->lock);
+    return result;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * class_store.h - classes by namespace and name, of the namespaces that are wanted, and the rounds
+ * of lists in which each was seen last. Does not know where they come from.
+ */
+#ifndef LOCKET_AGENT_CLASS_STORE_H
+#define LOCKET_AGENT_CLASS_STORE_H
+
+#include <pthread.h>
+
+#include "lib/model/class.h"
+
+struct stored_class;
+struct wanted_ns;
+
+struct class_store {
+    pthread_mutex_t lock;
+    struct stored_class *classes; /* guarded by lock, as all below */
+    struct wanted_ns *wanted;
+    uint64_t round;
+};
+
+/* Empty. class_store_done frees all; nobody may use it any more. */
+void class_store_init(struct class_store *store);
+void class_store_done(struct class_store *store);
+
+/* Objects of other namespaces are not kept; those of one that is wanted no more go. */
+void class_store_want(struct class_store *store, const char *ns, bool wanted);
+
+/* Begins a list; what it holds is to be shown to class_store_see with this number. */
+uint64_t class_store_begin(struct class_store *store);
+
+/* An object as a list or watch gave it. True: it is kept, was known, and differs. */
+bool class_store_see(struct class_store *store, const struct tree *object, uint64_t round);
+
+/* An object as a GET gave it, which may be older than what a watch said: kept when unknown. */
+void class_store_add(struct class_store *store, const struct tree *object);
+
+/* True: it was there. */
+bool class_store_remove(struct class_store *store, const char *ns, const char *name);
+
+/* The list of this round has ended: what it did not hold is gone, told by gone(arg, ns, name).
+ * ns "" means every namespace. */
+void class_store_sweep(struct class_store *store, const char *ns, uint64_t round,
+                       void (*gone)(void *arg, const char *ns, const char *name), void *arg);
+
+/* A copy of a class that is known, the caller's by class_free.
+ * Errors: INVALID_ARGUMENT of one that cannot be read (*ret_known is true then). */
+must_check int class_store_get(struct class_store *store, const char *ns, const char *name,
+                               bool *ret_known, struct class **ret, struct error *err);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cluster_service.h - locket.cluster.v1: what the driver asks of the agent and tells it.
+ * Translates; decides nothing.
+ */
+#ifndef LOCKET_AGENT_CLUSTER_SERVICE_H
+#define LOCKET_AGENT_CLUSTER_SERVICE_H
+
+#include "agent/class_cache.h"
+#include "agent/driver_line.h"
+#include "agent/pod_status.h"
+#include "lib/net/work.h"
+
+struct cluster_service {
+    Locket__Cluster__V1__Cluster_Service service; /* first */
+    struct class_cache *classes;
+    struct pod_status *statuses;
+    struct driver_line *line;
+    struct work_pool *askers;    /* classes that the API server is asked for */
+    struct work_pool *reporters; /* one thread: reports keep their order */
+};
+
+/* Starts its threads over what it is given. cluster_service_done ends them, after the last call. */
+void cluster_service_init(struct cluster_service *service, struct class_cache *classes,
+                          struct pod_status *statuses, struct driver_line *line);
+void cluster_service_done(struct cluster_service *service);
+
+#endif

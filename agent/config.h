@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * config.h - locket-agent's flags as one table.
+ */
+#ifndef LOCKET_AGENT_CONFIG_H
+#define LOCKET_AGENT_CONFIG_H
+
+#include "lib/base/options.h"
+
+struct agent_config {
+    char *socket;
+    char *node_name;
+    char *kubeconfig;
+    char *token_folder;
+    char *health_addr;
+    char *metrics_addr;
+    bool log_json;
+    int64_t verbosity;
+    bool version;
+};
+
+/* Parses flags over environment over defaults. Ownership: agent_config_done.
+ * Errors: INVALID_ARGUMENT naming the flag. */
+must_check int agent_config_parse(int argc, char **argv, struct agent_config *ret,
+                                  struct error *err);
+void agent_config_done(struct agent_config *config);
+void agent_config_print_help(void);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/driver_line.h"
+
+#include <pthread.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/crypto.h"
+#include "lib/base/encode.h"
+#include "lib/base/strbuf.h"
+#include "lib/net/rpc_server.h"
+#include "lib/net/work.h"
+
+enum { INSTANCE_BYTES = 16 };
+
+typedef Locket__Cluster__V1__Refresh Refresh;
+
+struct driver_line {
+    char *instance;
+    struct due_queue *due;
+    struct due_item hold; /* ends the parked call's wait */
+    pthread_mutex_t lock;
+    Refresh **refreshes; /* guarded by lock, as all below */
+    size_t count;
+    Locket__Cluster__V1__WatchResponse_Closure reply; /* of the parked call; NULL: none */
+    void *call;
+    int64_t heard_ms; /* 0: never */
+    bool ended;
+    char *metrics;
+};
+
+/* What one answer takes along. */
+struct answer {
+    Locket__Cluster__V1__WatchResponse_Closure reply;
+    void *call;
+    Refresh **refreshes;
+    size_t count;
+};
+
+/* Takes call and refreshes out, if both sides are there (or the hold is over). Caller holds the
+ * lock. */
+static struct answer take_answer(struct driver_line *line, bool even_empty)
+{
+    struct answer a = { 0 };
+
+    if (!line->reply || (!line->count && !even_empty))
+        return a;
+    a = (struct answer){ line->reply, line->call, line->refreshes, line->count };
+    line->reply = NULL;
+    line->refreshes = NULL;
+    line->count = 0;
+    return a;
+}
+
+/* With no lock held: a reply packs and sends. */
+static void send_answer(const struct driver_line *line, struct answer *a)
+{
+    Locket__Cluster__V1__WatchResponse out = LOCKET__CLUSTER__V1__WATCH_RESPONSE__INIT;
+
+    if (!a->reply)
+        return;
+    out.instance = line->instance;
+    out.refreshes = a->refreshes;
+    out.n_refreshes = a->count;
+    a->reply(&out, a->call);
+    for (size_t i = 0; i < a->count; i++)
+        locket__cluster__v1__refresh__free_unpacked(a->refreshes[i], NULL);
+    free(a->refreshes);
+}
+
+static void on_due(void *arg, struct due_item *item)
+{
+    struct driver_line *line = arg;
+    struct answer a;
+
+    (void)item;
+    (void)pthread_mutex_lock(&line->lock);
+    a = take_answer(line, true);
+    (void)pthread_mutex_unlock(&line->lock);
+    send_answer(line, &a);
+}
+
+int driver_line_new(struct driver_line **ret, struct error *err)
+{
+    uint8_t random[INSTANCE_BYTES];
+    struct strbuf name autostrbuf = { 0 };
+    struct driver_line *line;
+
+    if (random_bytes(random, sizeof(random), err) < 0)
+        return -1;
+    hex_encode(&name, random, sizeof(random));
+    line = xcalloc(1, sizeof(*line));
+    line->instance = strbuf_take(&name);
+    line->metrics = xstrdup("");
+    (void)pthread_mutex_init(&line->lock, NULL);
+    line->due = due_queue_new(on_due, line);
+    *ret = line;
+    return 0;
+}
+
+void driver_line_end(struct driver_line *line)
+{
+    (void)pthread_mutex_lock(&line->lock);
+    line->ended = true;
+    (void)pthread_mutex_unlock(&line->lock);
+    on_due(line, NULL);
+}
+
+void driver_line_free(struct driver_line *line)
+{
+    if (!line)
+        return;
+    due_queue_free(line->due);
+    for (size_t i = 0; i < line->count; i++)
+        locket__cluster__v1__refresh__free_unpacked(line->refreshes[i], NULL);
+    free(line->refreshes);
+    (void)pthread_mutex_destroy(&line->lock);
+    free(line->metrics);
+    free(line->instance);
+    free(line);
+}
+
+void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__WatchRequest *in,
+                      Locket__Cluster__V1__WatchResponse_Closure reply, void *call)
+{
+    bool is_known = strcmp(in->instance, line->instance) == 0;
+    struct answer earlier;
+    struct answer now;
+    struct error err = { 0 };
+
+    (void)pthread_mutex_lock(&line->lock);
+    if (line->ended) {
+        (void)pthread_mutex_unlock(&line->lock);
+        (void)error_set(&err, CODE_UNAVAILABLE, "the agent is stopping");
+        rpc_fail(call, &err);
+        return;
+    }
+    line->heard_ms = clock_mono_ms();
+    free(line->metrics);
+    line->metrics = xstrdup(in->metrics);
+    earlier = (struct answer){ .reply = line->reply, .call = line->call };
+    line->reply = reply;
+    line->call = call;
+    now = take_answer(line, !is_known); /* who does not know us is told at once */
+    (void)pthread_mutex_unlock(&line->lock);
+    send_answer(line, &earlier);
+    if (now.reply)
+        send_answer(line, &now);
+    else
+        due_queue_set(line->due, &line->hold, clock_mono_ms() + DRIVER_LINE_HOLD_MS);
+}
+
+static bool is_same(const Refresh *r, const char *ns, const char *class_name, const char *pod_name)
+{
+    return strcmp(r->namespace_, ns) == 0 && strcmp(r->class_name, class_name) == 0 &&
+           strcmp(r->pod_name, pod_name) == 0;
+}
+
+/* Caller holds the lock. */
+static void add(struct driver_line *line, const char *ns, const char *class_name,
+                const char *pod_name, bool forced)
+{
+    Refresh *r;
+
+    for (size_t i = 0; i < line->count; i++)
+        if (is_same(line->refreshes[i], ns, class_name, pod_name)) {
+            line->refreshes[i]->forced = line->refreshes[i]->forced || forced;
+            return;
+        }
+    if (line->count == DRIVER_LINE_MAX)
+        return;
+    r = xmalloc(sizeof(*r));
+    locket__cluster__v1__refresh__init(r);
+    r->namespace_ = xstrdup(ns);
+    r->class_name = xstrdup(class_name);
+    r->pod_name = xstrdup(pod_name);
+    r->forced = forced;
+    line->refreshes = xrealloc(line->refreshes, (line->count + 1) * sizeof(Refresh *));
+    line->refreshes[line->count++] = r;
+}
+
+void driver_line_refresh(struct driver_line *line, const char *ns, const char *class_name,
+                         const char *pod_name, bool forced)
+{
+    struct answer a;
+
+    (void)pthread_mutex_lock(&line->lock);
+    add(line, ns, class_name ? class_name : "", pod_name ? pod_name : "", forced);
+    a = take_answer(line, false);
+    (void)pthread_mutex_unlock(&line->lock);
+    send_answer(line, &a);
+}
+
+int64_t driver_line_silent_ms(struct driver_line *line)
+{
+    int64_t ms;
+
+    (void)pthread_mutex_lock(&line->lock);
+    ms = line->heard_ms ? clock_mono_ms() - line->heard_ms : -1;
+    (void)pthread_mutex_unlock(&line->lock);
+    return ms;
+}
+
+char *driver_line_metrics(struct driver_line *line)
+{
+    char *text;
+
+    (void)pthread_mutex_lock(&line->lock);
+    text = xstrdup(line->metrics);
+    (void)pthread_mutex_unlock(&line->lock);
+    return text;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * driver_line.h - what the driver is to be told, and the call of its that waits for it: a bounded
+ * list of refreshes and at most one parked Watch. Does not know why a volume is refreshed.
+ */
+#ifndef LOCKET_AGENT_DRIVER_LINE_H
+#define LOCKET_AGENT_DRIVER_LINE_H
+
+#include "lib/base/error.h"
+#include "locket/cluster.pb-c.h"
+
+enum {
+    DRIVER_LINE_HOLD_MS = 10000, /* an idle Watch is answered after this long */
+    DRIVER_LINE_MAX = 1000,      /* refreshes that wait; the interval sees to what is lost */
+    DRIVER_AWAY_MS = 30000,      /* not heard of for so long: the driver is away */
+};
+
+struct driver_line;
+
+/* A line with a new instance's name. Ownership: driver_line_free. INTERNAL without random bytes. */
+must_check int driver_line_new(struct driver_line **ret, struct error *err);
+
+/* Answers what is parked; whoever comes from now on is refused. Before the server ends. */
+void driver_line_end(struct driver_line *line);
+
+/* After the last call. NULL is fine. */
+void driver_line_free(struct driver_line *line);
+
+/* The Watch of a driver: answered now when there is something to tell, else parked. The call is the
+ * line's until then. */
+void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__WatchRequest *in,
+                      Locket__Cluster__V1__WatchResponse_Closure reply, void *call);
+
+/* Tells the driver to refresh the volumes of a class (pod NULL), or of a pod (class NULL). One that
+ * waits already is not added again. Never blocks. */
+void driver_line_refresh(struct driver_line *line, const char *ns, const char *class_name,
+                         const char *pod_name, bool forced);
+
+/* Milliseconds since the driver was heard of; -1: never. */
+int64_t driver_line_silent_ms(struct driver_line *line);
+
+/* The driver's metrics as it sent them last. Ownership: the caller frees. */
+char *driver_line_metrics(struct driver_line *line);
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * main.c - builds the agent once from its flags, serves until told to stop, takes it down.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "agent/agent_metrics.h"
+#include "agent/cluster_service.h"
+#include "agent/config.h"
+#include "agent/page.h"
+#include "lib/base/clock.h"
+#include "lib/base/fs.h"
+#include "lib/base/harden.h"
+#include "lib/base/log.h"
+#include "lib/net/http_server.h"
+#include "lib/net/rpc_server.h"
+
+enum { DRAIN_MS = 3000, TIDY_S = 60 };
+
+struct program {
+    struct agent_config config;
+    struct metrics *metrics;
+    struct kube_api *api;
+    struct class_cache *classes;
+    struct pod_status *statuses;
+    struct driver_line *line;
+    struct cluster_service service;
+    struct rpc_server *server;
+    struct page page;
+    struct http_server *health;
+    struct http_server *metrics_server;
+};
+
+static void call_ended(void *arg, const char *method, int64_t took_us, const struct error *err)
+{
+    (void)arg;
+    log_event(err->code ? LOG_INFO : LOG_DEBUG, err->code ? "call failed" : "call served",
+              WITH_TEXT(KEY_METHOD, method), WITH_TEXT(KEY_CODE, code_name(err->code)),
+              WITH_TEXT(KEY_ERROR, err->msg), WITH_NUMBER(KEY_TOOK_MS, took_us / 1000));
+}
+
+static void class_changed(void *arg, const char *ns, const char *name)
+{
+    static const char *const reason[] = { "class" };
+    struct program *p = arg;
+
+    log_event(LOG_INFO, "a class changed", WITH_TEXT(KEY_CLASS, name));
+    metrics_add(p->metrics, AM_REFRESHES, reason, 1);
+    driver_line_refresh(p->line, ns, name, NULL, false);
+}
+
+static int read_kube_config(const struct agent_config *c, struct kube_config *ret,
+                            struct error *err)
+{
+    if (*c->kubeconfig)
+        return kube_config_read(c->kubeconfig, ret, err);
+    return kube_config_in_cluster(getenv("KUBERNETES_SERVICE_HOST"),
+                                  getenv("KUBERNETES_SERVICE_PORT"), c->token_folder, ret, err);
+}
+
+static int build(struct program *p, struct error *err)
+{
+    struct kube_config kube autokubeconfig = { 0 };
+    struct class_cache_config classes = { .changed = class_changed, .arg = p };
+    struct kube_api_metrics counted;
+    struct pod_status_metrics statuses;
+
+    if (read_kube_config(&p->config, &kube, err) < 0)
+        return -1;
+    p->metrics = metrics_new(agent_metric_rows, AM_COUNT);
+    counted = (struct kube_api_metrics){ p->metrics, AM_API_REQUESTS, AM_API_THROTTLED_SECONDS };
+    statuses = (struct pod_status_metrics){ p->metrics, AM_STATUS_WRITES };
+    p->api = kube_api_new(&kube, &counted);
+    classes.api = p->api;
+    if (driver_line_new(&p->line, err) < 0)
+        return -1;
+    p->classes = class_cache_new(&classes);
+    return pod_status_new(p->api, p->config.node_name, &statuses, &p->statuses, err);
+}
+
+static int start_pages(struct program *p, struct error *err)
+{
+    p->page =
+        (struct page){ p->api, p->classes, p->statuses, p->line, p->metrics, clock_mono_ms() };
+    if (*p->config.health_addr &&
+        http_server_start(p->config.health_addr, page_answer, &p->page, &p->health, err) < 0)
+        return error_within(err, "--health-addr");
+    if (*p->config.metrics_addr && http_server_start(p->config.metrics_addr, page_answer, &p->page,
+                                                     &p->metrics_server, err) < 0)
+        return error_within(err, "--metrics-addr");
+    return 0;
+}
+
+/* The socket's folder, which the driver (root) passes through and nobody else. */
+static int make_folder(const char *socket, struct error *err)
+{
+    const char *slash = strrchr(socket, '/');
+    autofree char *folder = slash ? xstrndup(socket, (size_t)(slash - socket)) : NULL;
+
+    if (!folder || !*folder)
+        return 0;
+    return fs_mkdirs(folder, 0700, err);
+}
+
+static void wait_for_end(struct program *p)
+{
+    const struct timespec minute = { .tv_sec = TIDY_S };
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    while (sigtimedwait(&set, NULL, &minute) < 0)
+        class_cache_tidy(p->classes);
+}
+
+static int serve(struct program *p, struct error *err)
+{
+    ProtobufCService *services[] = { &p->service.service.base };
+    struct rpc_server_config config = { .path = p->config.socket,
+                                        .services = services,
+                                        .service_count = COUNT_OF(services),
+                                        .ended = call_ended };
+
+    if (make_folder(p->config.socket, err) < 0)
+        return error_within(err, "--agent-socket");
+    cluster_service_init(&p->service, p->classes, p->statuses, p->line);
+    if (rpc_server_start(&config, &p->server, err) < 0 || start_pages(p, err) < 0)
+        return -1;
+    log_event(LOG_INFO, "serving", WITH_TEXT(KEY_SOCKET, p->config.socket));
+    wait_for_end(p);
+    return 0;
+}
+
+static void take_down(struct program *p)
+{
+    http_server_stop(p->health);
+    http_server_stop(p->metrics_server);
+    driver_line_end(p->line);
+    rpc_server_free(p->server, DRAIN_MS);
+    cluster_service_done(&p->service);
+    pod_status_free(p->statuses);
+    class_cache_free(p->classes);
+    driver_line_free(p->line);
+    kube_api_free(p->api);
+    metrics_free(p->metrics);
+    rpc_process_done();
+}
+
+static int run(struct program *p, struct error *err)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread: all inherit it */
+    if (build(p, err) < 0 || serve(p, err) < 0)
+        return -1;
+    take_down(p);
+    return 0;
+}
+
+static int usage(const struct error *err)
+{
+    (void)fprintf(stderr, "locket-agent: %s\n", err->msg);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    static struct program p;
+    struct error err = { 0 };
+
+    if (harden_process(argv, &err) < 0)
+        return usage(&err);
+    rpc_process_setup();
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (options_asked_help(argc, argv)) {
+        agent_config_print_help();
+        return 0;
+    }
+    if (agent_config_parse(argc, argv, &p.config, &err) < 0)
+        return usage(&err);
+    if (p.config.version) {
+        (void)printf("{\"BuildVersion\":\"%s\"}\n", LOCKET_VERSION);
+        return 0;
+    }
+    log_setup(p.config.verbosity >= 2 ? LOG_DEBUG : LOG_INFO, p.config.log_json);
+    if (run(&p, &err) < 0) {
+        log_failure(LOG_ERROR, "cannot start", KEY_FLAG, "", &err);
+        return 1;
+    }
+    agent_config_done(&p.config);
+    return 0;
+}

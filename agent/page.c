@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/page.h"
+
+#include <inttypes.h>
+
+#include "agent/agent_metrics.h"
+#include "lib/base/clock.h"
+
+enum {
+    DRIVER_GRACE_MS = 120000, /* a driver that never came is given this long before it counts */
+    DRIVER_DEAD_MS = 60000,   /* the liveness probe's business; readiness sees it earlier */
+};
+
+/* Each appends its line and says whether it is fine. */
+
+static bool driver_is_there(struct page *p, struct strbuf *out, int64_t most_ms)
+{
+    int64_t silent = driver_line_silent_ms(p->line);
+
+    if (silent >= 0 && silent <= most_ms) {
+        strbuf_add_text(out, "[+] driver\n");
+        return true;
+    }
+    if (silent < 0)
+        strbuf_add_text(out, "[-] driver: has not come yet; does it run with --agent-socket?\n");
+    else
+        strbuf_printf(out, "[-] driver: not heard of for %" PRId64 " s\n", silent / MS_PER_S);
+    return false;
+}
+
+static bool classes_are_watched(struct page *p, struct strbuf *out)
+{
+    struct error err = { 0 };
+
+    if (!class_cache_failure(p->classes, &err)) {
+        strbuf_add_text(out, "[+] classes\n");
+        return true;
+    }
+    strbuf_printf(out, "[-] classes: %s: %s\n", code_name(err.code), err.msg);
+    return false;
+}
+
+static bool server_answered(struct page *p, struct strbuf *out)
+{
+    if (kube_api_answered_ms(p->api)) {
+        strbuf_add_text(out, "[+] API server\n");
+        return true;
+    }
+    strbuf_add_text(out, "[-] API server: has not answered yet; see the agent's log\n");
+    return false;
+}
+
+static int ready(struct page *p, struct strbuf *out)
+{
+    bool server = server_answered(p, out);
+    bool classes = classes_are_watched(p, out);
+    bool driver = driver_is_there(p, out, DRIVER_AWAY_MS);
+
+    return server && classes && driver ? 200 : 503;
+}
+
+/* What a restart of the pod might mend: never the API server's absence. */
+static int healthy(struct page *p, struct strbuf *out)
+{
+    bool driver = driver_is_there(p, out, DRIVER_DEAD_MS);
+    bool young = clock_mono_ms() - p->started_ms < DRIVER_GRACE_MS;
+
+    return driver || (young && driver_line_silent_ms(p->line) < 0) ? 200 : 503;
+}
+
+static int metrics_page(struct page *p, struct strbuf *out)
+{
+    const char *version[] = { LOCKET_VERSION };
+    autofree char *driver = driver_line_metrics(p->line);
+
+    metrics_set(p->metrics, AM_CLASS_WATCHES, NULL, (double)class_cache_watches(p->classes));
+    metrics_set(p->metrics, AM_VOLUMES, NULL, (double)pod_status_volumes(p->statuses));
+    metrics_set(p->metrics, AM_STATUS_BEHIND, NULL, (double)pod_status_behind(p->statuses));
+    metrics_set(p->metrics, AM_BUILD_INFO, version, 1);
+    metrics_write(p->metrics, out);
+    strbuf_add_text(out, driver);
+    return 200;
+}
+
+static int live(struct page *p, struct strbuf *out)
+{
+    (void)p;
+    strbuf_add_text(out, "ok\n");
+    return 200;
+}
+
+static const struct {
+    const char *path;
+    int (*answer)(struct page *p, struct strbuf *out);
+} pages[] = {
+    { "/healthz", healthy },
+    { "/livez", live },
+    { "/readyz", ready },
+    { "/metrics", metrics_page },
+};
+
+int page_answer(void *arg, const char *path, struct strbuf *out)
+{
+    for (size_t i = 0; i < COUNT_OF(pages); i++)
+        if (strcmp(path, pages[i].path) == 0)
+            return pages[i].answer(arg, out);
+    strbuf_add_text(out, "/healthz /livez /readyz /metrics\n");
+    return 404;
+}

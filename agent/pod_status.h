@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * pod_status.h - keeps a SecretProviderClassPodStatus for each pod and class of this node: written
+ * when what it says changes, every ten minutes, and when somebody deleted it. Output only: nothing
+ * in the objects is ever read back as a path or an identity. Their end is the garbage collector's.
+ */
+#ifndef LOCKET_AGENT_POD_STATUS_H
+#define LOCKET_AGENT_POD_STATUS_H
+
+#include "agent/kube_api.h"
+#include "lib/model/fileset.h"
+
+enum {
+    POD_STATUS_AGAIN_MS = 10 * 60 * 1000, /* +- 25 %: applied although nothing changed */
+};
+
+struct pod_status;
+
+/* A volume that has files; everything is borrowed. */
+struct pod_volume {
+    const char *volume_id;
+    const char *ns;
+    const char *pod_name;
+    const char *pod_uid;
+    const char *class_name;
+    const char *target;
+    const struct object_version *objects;
+    size_t object_count;
+};
+
+struct pod_status_metrics {
+    struct metrics *metrics;
+    size_t applied; /* row with label result */
+};
+
+/* Starts its threads and a watch of this node's objects.
+ * Ownership: pod_status_free, which waits for what is being written. */
+must_check int pod_status_new(struct kube_api *api, const char *node_name,
+                              const struct pod_status_metrics *metrics, struct pod_status **ret,
+                              struct error *err);
+void pod_status_free(struct pod_status *ps);
+
+/* A volume as it is now. True: it was not known. Never blocks. */
+bool pod_status_set(struct pod_status *ps, const struct pod_volume *volume);
+
+/* It is unpublished. *ret_ns: its namespace, the caller's; true when it was known. Never blocks. */
+bool pod_status_remove(struct pod_status *ps, const char *volume_id, char **ret_ns);
+
+/* Volumes known, and objects that are not written as they should be. */
+size_t pod_status_volumes(struct pod_status *ps);
+size_t pod_status_behind(struct pod_status *ps);
+
+#endif

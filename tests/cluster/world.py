@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A control plane, and one node of it without kubelet: driver, provider and agent, with the tests in
+kubelet's place."""
+import pathlib
+import sys
+import urllib.error
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
+# pylint: disable=wrong-import-position,import-error
+from harness import BUILD, accepts, wait_until, write_json
+from node import Node, Pod
+from objects import GROUP, old_crds, pod, provider_class
+from provider import start_provider
+from rig import Cluster, Refused, free_ports
+
+ACCOUNT = "locket-agent"
+STATUSES = "secretproviderclasspodstatuses"
+
+
+class World:
+    """What the scripts of this folder share."""
+
+    def __init__(self, programs):
+        self.programs = programs
+        self.cluster = Cluster(programs)
+        self.node = Node(programs)
+        self.document = programs.folder / "secrets.json"
+        self.agent_socket = programs.folder / "agent" / "agent.sock"
+        self.node.source = f"--agent-socket={self.agent_socket}"
+        self.health, self.metrics = free_ports(2)
+        self.token_folder = programs.folder / "token"
+        self.values = {"user": "joe", "password": "old"}
+        self.write(self.values)
+        self.prepare_cluster()
+        start_provider(programs, self.node.providers, ["file"], [f"--file-root={self.document}"])
+        self.start_agent()
+        self.node.start()
+
+    # --- the cluster -----------------------------------------------------------------------------
+
+    def prepare_cluster(self):
+        c = self.cluster
+        c.apply(*old_crds())
+        c.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        self.make_account()
+        self.make_namespace("shop")
+        self.make_class("app", "shop", ["user", "password"])
+
+    def make_account(self):
+        """The agent's, with its role."""
+        name = {"name": ACCOUNT, "namespace": "kube-system"}
+        self.cluster.apply(
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": name},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+             "metadata": {"name": ACCOUNT}, "rules": [
+                 {"apiGroups": [GROUP], "resources": ["secretproviderclasses"],
+                  "verbs": ["get", "list", "watch"]},
+                 {"apiGroups": [GROUP], "resources": [STATUSES],
+                  "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
+             ]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+             "metadata": {"name": ACCOUNT},
+             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+                         "name": ACCOUNT},
+             "subjects": [{"kind": "ServiceAccount", **name}]},
+        )
+
+    def make_namespace(self, name):
+        self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        path = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+        wait_until(lambda: self.find(path), 10, "the namespace's account")
+
+    def make_class(self, name, namespace, keys, **more):
+        self.cluster.apply(provider_class(name, namespace, keys, **more))
+
+    def find(self, path):
+        """An object, or None."""
+        try:
+            return self.cluster.call("GET", path)
+        except Refused as why:
+            if why.status != 404:
+                raise
+            return None
+
+    def status_path(self, pod_name, namespace="shop", class_name="app"):
+        name = f"{pod_name}-{namespace}-{class_name}"
+        return f"/apis/{GROUP}/v1/namespaces/{namespace}/{STATUSES}/{name}"
+
+    def status(self, pod_name, namespace="shop", class_name="app"):
+        return self.find(self.status_path(pod_name, namespace, class_name))
+
+    def wait_for_status(self, pod_name, condition=bool, **where):
+        return wait_until(
+            lambda: condition(self.status(pod_name, **where) or {}) and
+            self.status(pod_name, **where), 10, f"the status of {pod_name}")
+
+    def make_pod(self, name, namespace="shop"):
+        """A pod of the API server's, and kubelet's part of it on this node."""
+        self.cluster.apply(pod(name, namespace))
+        mine = Pod(self.node, name, namespace)
+        mine.uid = self.find(f"/api/v1/namespaces/{namespace}/pods/{name}")["metadata"]["uid"]
+        mine.target = self.node.target_root / f"pods/{mine.uid}/volumes/kubernetes.io~csi/v/mount"
+        return mine
+
+    def delete_pod(self, name, namespace="shop"):
+        self.cluster.kubectl("delete", "pod", name, "-n", namespace, "--grace-period=0", "--force")
+
+    # --- the node --------------------------------------------------------------------------------
+
+    def write(self, values):
+        write_json(self.document, values)
+
+    def write_token(self, token=None):
+        """The agent's token (or what is given) and the cluster's CA, as a projected volume has them."""
+        self.token_folder.mkdir(exist_ok=True)
+        token = token or self.cluster.token_of("kube-system", ACCOUNT)
+        (self.token_folder / "token.new").write_text(token)
+        (self.token_folder / "token.new").rename(self.token_folder / "token")
+        (self.token_folder / "ca.crt").write_bytes(self.cluster.ca_file.read_bytes())
+
+    def start_agent(self, token=None):
+        self.write_token(token)
+        self.programs.start(
+            "agent",
+            [BUILD / "bin/locket-agent", f"--agent-socket={self.agent_socket}", "--node-name=n1",
+             f"--token-folder={self.token_folder}", f"--health-addr=127.0.0.1:{self.health}",
+             f"--metrics-addr=127.0.0.1:{self.metrics}", "--v=2"],
+            lambda: accepts(self.agent_socket),
+            {"KUBERNETES_SERVICE_HOST": "127.0.0.1",
+             "KUBERNETES_SERVICE_PORT": str(self.cluster.port)},
+        )
+
+    def page(self, path, port=None):
+        """A page of the agent's: HTTP status and text."""
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{port or self.health}{path}", timeout=5
+            ) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def metric(self, name):
+        """The value of a series of the agent's; 0 when there is none."""
+        lines = self.page("/metrics", self.metrics)[1].splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name + " "))
+
+    def requests(self, method, code):
+        return self.metric(
+            f'locket_agent_api_requests_total{{method="{method}",code="{code}"}}')
+
+    def publish(self, name, class_name="app", namespace="shop"):
+        return self.make_pod(name, namespace).must_publish(class_name)

@@ -50,6 +50,7 @@ extern const struct command command_status;
 extern const struct command command_refresh;
 extern const struct command command_metrics;
 extern const struct command command_validate;
+extern const struct command command_audit;
 extern const struct command command_doctor;
 extern const struct command command_version;
 

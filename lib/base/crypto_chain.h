@@ -17,16 +17,15 @@
 #include "lib/base/crypto.h"
 #include "lib/base/strbuf.h"
 
-#define CHAIN_BEGIN "{\"audit\":1,\"seq\":" /* every line of a chain, and nothing else, begins so  \
-                                             */
+/* Every line of a chain, and nothing else, begins so. */
+#define CHAIN_BEGIN "{\"audit\":1,\"seq\":"
 
 enum {
     CHAIN_HASH_TEXT = 2 * SHA256_BYTES + 1, /* hex and NUL */
     CHAIN_KEY_ID_TEXT = 17,
-    CHAIN_LINE_MAX =
-        64 << 10,             /* bytes: four of the pieces that container runtimes cut lines into */
-    CHAIN_FRAME_MAX = 256,    /* of these, what stands around the members */
-    CHAIN_KEY_BYTES_MIN = 32, /* as many as the hash has */
+    CHAIN_LINE_MAX = 64 << 10, /* bytes: four of the pieces that containers' logs have */
+    CHAIN_FRAME_MAX = 256,     /* of these, what stands around the members */
+    CHAIN_KEY_BYTES_MIN = 32,  /* as many as the hash has */
     CHAIN_KEY_BYTES_MAX = 4096,
 };
 

@@ -16,12 +16,12 @@
 
 enum { FILE_MAX = 64 << 20 };
 
-maybe_unused static const char key_text[] = "0123456789abcdef0123456789abcdef";
+static maybe_unused const char key_text[] = "0123456789abcdef0123456789abcdef";
 static char folder[] = "/tmp/locket-audit-XXXXXX";
 static char *file;
 static char *key_file;
 
-maybe_unused static int make_folder(void **state)
+static maybe_unused int make_folder(void **state)
 {
     (void)state;
     (void)snprintf(folder, sizeof(folder), "/tmp/locket-audit-XXXXXX");
@@ -31,7 +31,7 @@ maybe_unused static int make_folder(void **state)
     return 0;
 }
 
-maybe_unused static int remove_folder(void **state)
+static maybe_unused int remove_folder(void **state)
 {
     autoclose int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -41,7 +41,7 @@ maybe_unused static int remove_folder(void **state)
     return fs_remove_tree(tmp, strrchr(folder, '/') + 1, NULL);
 }
 
-maybe_unused static void put(const char *path, const char *text)
+static maybe_unused void put(const char *path, const char *text)
 {
     FILE *f = fopen(path, "ae");
 
@@ -50,7 +50,7 @@ maybe_unused static void put(const char *path, const char *text)
     assert_int_equal(fclose(f), 0);
 }
 
-maybe_unused static char *content(const char *path)
+static maybe_unused char *content(const char *path)
 {
     struct secret got = { 0 };
     struct error err = { 0 };
@@ -63,7 +63,7 @@ maybe_unused static char *content(const char *path)
     return text;
 }
 
-maybe_unused static struct audit *begin(const struct audit_config *config)
+static maybe_unused struct audit *begin(const struct audit_config *config)
 {
     struct audit_config c = *config;
     struct audit *a = NULL;
@@ -85,7 +85,7 @@ struct chain {
     struct chain_head head;
 };
 
-maybe_unused static void add_line(struct chain *c, const char *text, size_t len,
+static maybe_unused void add_line(struct chain *c, const char *text, size_t len,
                                   const struct chain_key *key)
 {
     struct chain_line place;
@@ -106,7 +106,8 @@ maybe_unused static void add_line(struct chain *c, const char *text, size_t len,
     tree_add(c->lines, NULL, t);
 }
 
-maybe_unused static struct chain read_chain(const char *text, const struct chain_key *key)
+/* Reads and checks all of it; the lines are the caller's. */
+static maybe_unused struct chain read_chain(const char *text, const struct chain_key *key)
 {
     struct chain c = { .lines = tree_new(TREE_LIST, NULL, 0) };
 
@@ -120,14 +121,14 @@ maybe_unused static struct chain read_chain(const char *text, const struct chain
     return c;
 }
 
-maybe_unused static struct chain read_file(const char *path, const struct chain_key *key)
+static maybe_unused struct chain read_file(const char *path, const struct chain_key *key)
 {
     autofree char *text = content(path);
 
     return read_chain(text, key);
 }
 
-maybe_unused static size_t of_event(const struct chain *c, const char *event)
+static maybe_unused size_t of_event(const struct chain *c, const char *event)
 {
     size_t count = 0;
 
@@ -145,7 +146,7 @@ static const struct tree *first_of(const struct chain *c, const char *event)
     return NULL;
 }
 
-maybe_unused static void has_text(const struct tree *t, const char *name, const char *text)
+static maybe_unused void has_text(const struct tree *t, const char *name, const char *text)
 {
     const char *got = tree_get_text(t, name);
 
@@ -153,7 +154,7 @@ maybe_unused static void has_text(const struct tree *t, const char *name, const 
         fail_msg("%s is \"%s\", not \"%s\"", name, got ? got : "", text);
 }
 
-maybe_unused static void has_number(const struct tree *t, const char *name, const char *number)
+static maybe_unused void has_number(const struct tree *t, const char *name, const char *number)
 {
     const struct tree *got = tree_get(t, name);
 
@@ -167,7 +168,7 @@ static const struct audit_object objects[] = {
     { .name = "tls", .bytes = 100 },
 };
 
-maybe_unused static const struct audit_entry access_of_web = {
+static maybe_unused const struct audit_entry access_of_web = {
     .event = AUDIT_ROTATE,
     .pod_ns = "shop",
     .pod_name = "web",

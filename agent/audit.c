@@ -14,6 +14,7 @@ enum {
     WAIT_MS = 500,   /* for a reader of standard output, before the sink counts as failing */
     RETRY_MS = 1000, /* between two tries of a sink that fails */
     LAST_RETRY_MS = 50,
+    QUEUE_BYTES_FULL = AUDIT_QUEUE_BYTES_MAX / 4 * 3,
 };
 
 struct audit {
@@ -257,7 +258,7 @@ bool audit_is_full(struct audit *audit)
         return false;
     pthread_mutex_lock(&audit->lock);
     full = audit->view.failing || audit->view.queued >= audit->queue_max - audit->queue_max / 4 ||
-           audit->queued_bytes >= AUDIT_QUEUE_BYTES_MAX / 4 * 3;
+           audit->queued_bytes >= QUEUE_BYTES_FULL;
     pthread_mutex_unlock(&audit->lock);
     return full;
 }

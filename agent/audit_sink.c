@@ -236,6 +236,19 @@ static int wait_for_room(const struct audit_sink *sink, int64_t until_ms, struct
     }
 }
 
+/* As much of the rest of a line as one call takes. */
+static int write_some(struct audit_sink *sink, const struct strbuf *line, struct error *err)
+{
+    size_t left = line->len - sink->done;
+    size_t piece = sink->path || left < PIPE_BUF ? left : PIPE_BUF;
+    ssize_t n = write(sink->fd, line->text + sink->done, piece);
+
+    if (n < 0 && errno != EINTR && errno != EAGAIN)
+        return error_sys(err, errno, "write %s", sink->path ? sink->path : "standard output");
+    sink->done += n > 0 ? (size_t)n : 0;
+    return 0;
+}
+
 int audit_sink_write(struct audit_sink *sink, const struct strbuf *line, int64_t wait_ms,
                      struct error *err)
 {
@@ -244,16 +257,10 @@ int audit_sink_write(struct audit_sink *sink, const struct strbuf *line, int64_t
     if (make_ready(sink, err) < 0)
         return -1;
     while (sink->done < line->len) {
-        size_t left = line->len - sink->done;
-        ssize_t n;
-
         if (!sink->path && wait_for_room(sink, until_ms, err) < 0)
             return -1;
-        n = write(sink->fd, line->text + sink->done,
-                  sink->path || left < PIPE_BUF ? left : PIPE_BUF);
-        if (n < 0 && errno != EINTR && errno != EAGAIN)
-            return error_sys(err, errno, "write %s", sink->path ? sink->path : "standard output");
-        sink->done += n > 0 ? (size_t)n : 0;
+        if (write_some(sink, line, err) < 0)
+            return -1;
     }
     sink->done = 0;
     return 0;

@@ -158,10 +158,11 @@ static bool read_hex(struct cursor *c, size_t digits, char *ret)
 {
     if ((size_t)(c->end - c->at) < digits)
         return false;
-    for (size_t i = 0; i < digits; i++)
+    for (size_t i = 0; i < digits; i++) {
         if (!memchr("0123456789abcdef", c->at[i], 16))
             return false;
-    memcpy(ret, c->at, digits);
+        ret[i] = c->at[i];
+    }
     ret[digits] = '\0';
     c->at += digits;
     return true;

@@ -189,6 +189,9 @@ static void a_line_holds_under_its_own_key_alone(void **state)
     free(line);
     line = next_line(&head, NULL, "\"event\":\"x\"");
     assert_false(holds(line, strlen(line), &a)); /* a chain made anew without the key */
+    free(line);
+    line = next_line(&head, NULL, "\"key\":\"0123456789abcdef\",\"event\":\"x\"");
+    assert_false(holds(line, strlen(line), NULL)); /* names a key that it was not made with */
 }
 
 static void a_key_file_gives_keys_that_differ_from_it_and_each_other(void **state)

@@ -153,13 +153,18 @@ static bool skip(struct cursor *c, const char *text)
     return true;
 }
 
+static bool is_digit(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
 /* Exactly `digits` hex digits in lower case. */
 static bool read_hex(struct cursor *c, size_t digits, char *ret)
 {
     if ((size_t)(c->end - c->at) < digits)
         return false;
     for (size_t i = 0; i < digits; i++) {
-        if (!memchr("0123456789abcdef", c->at[i], 16))
+        if (!is_digit(c->at[i]))
             return false;
         ret[i] = c->at[i];
     }

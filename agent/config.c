@@ -8,6 +8,8 @@ static const struct option_row rows[] = {
       "where the driver of this node is served" },
     { "node-name", OPTION_TEXT, AT(node_name), "", "NAME",
       "of this node, as the cluster calls it" },
+    { "driver-name", OPTION_TEXT, AT(driver_name), "secrets-store.csi.k8s.io", "NAME",
+      "of the CSIDriver object" },
     { "kubeconfig", OPTION_TEXT, AT(kubeconfig), "", "FILE",
       "how to reach the API server; empty: as a pod does" },
     { "token-folder", OPTION_TEXT, AT(token_folder),

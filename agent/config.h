@@ -10,6 +10,7 @@
 struct agent_config {
     char *socket;
     char *node_name;
+    char *driver_name;
     char *kubeconfig;
     char *token_folder;
     char *health_addr;

@@ -13,6 +13,7 @@
 enum { INSTANCE_BYTES = 16 };
 
 typedef Locket__Cluster__V1__Refresh Refresh;
+typedef Locket__Cluster__V1__CsiDriver CsiDriver;
 
 struct driver_line {
     char *instance;
@@ -23,7 +24,10 @@ struct driver_line {
     size_t count;
     Locket__Cluster__V1__WatchResponse_Closure reply; /* of the parked call; NULL: none */
     void *call;
-    int64_t heard_ms; /* 0: never */
+    CsiDriver *csi_driver; /* NULL: not known */
+    char *told_digest;     /* of the CSIDriver that the parked call's driver knows */
+    bool rotation;         /* the driver's is on */
+    int64_t heard_ms;      /* 0: never */
     bool ended;
     char *metrics;
 };
@@ -34,7 +38,18 @@ struct answer {
     void *call;
     Refresh **refreshes;
     size_t count;
+    CsiDriver *csi_driver;
 };
+
+/* A message as a copy of its own. */
+static CsiDriver *copy_of(const CsiDriver *facts)
+{
+    size_t len = locket__cluster__v1__csi_driver__get_packed_size(facts);
+    autofree uint8_t *packed = xmalloc(len + 1);
+
+    (void)locket__cluster__v1__csi_driver__pack(facts, packed);
+    return locket__cluster__v1__csi_driver__unpack(NULL, len, packed);
+}
 
 /* Takes call and refreshes out, if both sides are there (or the hold is over). Caller holds the
  * lock. */
@@ -42,9 +57,12 @@ static struct answer take_answer(struct driver_line *line, bool even_empty)
 {
     struct answer a = { 0 };
 
-    if (!line->reply || (!line->count && !even_empty))
+    bool is_news = line->csi_driver && strcmp(line->csi_driver->digest, line->told_digest) != 0;
+
+    if (!line->reply || (!line->count && !is_news && !even_empty))
         return a;
-    a = (struct answer){ line->reply, line->call, line->refreshes, line->count };
+    a = (struct answer){ line->reply, line->call, line->refreshes, line->count, NULL };
+    a.csi_driver = line->csi_driver ? copy_of(line->csi_driver) : NULL;
     line->reply = NULL;
     line->refreshes = NULL;
     line->count = 0;
@@ -61,10 +79,13 @@ static void send_answer(const struct driver_line *line, struct answer *a)
     out.instance = line->instance;
     out.refreshes = a->refreshes;
     out.n_refreshes = a->count;
+    out.csi_driver = a->csi_driver;
     a->reply(&out, a->call);
     for (size_t i = 0; i < a->count; i++)
         locket__cluster__v1__refresh__free_unpacked(a->refreshes[i], NULL);
     free(a->refreshes);
+    if (a->csi_driver)
+        locket__cluster__v1__csi_driver__free_unpacked(a->csi_driver, NULL);
 }
 
 static void on_due(void *arg, struct due_item *item)
@@ -91,6 +112,7 @@ int driver_line_new(struct driver_line **ret, struct error *err)
     line = xcalloc(1, sizeof(*line));
     line->instance = strbuf_take(&name);
     line->metrics = xstrdup("");
+    line->told_digest = xstrdup("");
     (void)pthread_mutex_init(&line->lock, NULL);
     line->due = due_queue_new(on_due, line);
     *ret = line;
@@ -114,6 +136,9 @@ void driver_line_free(struct driver_line *line)
         locket__cluster__v1__refresh__free_unpacked(line->refreshes[i], NULL);
     free(line->refreshes);
     (void)pthread_mutex_destroy(&line->lock);
+    if (line->csi_driver)
+        locket__cluster__v1__csi_driver__free_unpacked(line->csi_driver, NULL);
+    free(line->told_digest);
     free(line->metrics);
     free(line->instance);
     free(line);
@@ -137,6 +162,9 @@ void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__Watch
     line->heard_ms = clock_mono_ms();
     free(line->metrics);
     line->metrics = xstrdup(in->metrics);
+    free(line->told_digest);
+    line->told_digest = xstrdup(in->csi_driver);
+    line->rotation = in->rotation;
     earlier = (struct answer){ .reply = line->reply, .call = line->call };
     line->reply = reply;
     line->call = call;
@@ -188,6 +216,31 @@ void driver_line_refresh(struct driver_line *line, const char *ns, const char *c
     a = take_answer(line, false);
     (void)pthread_mutex_unlock(&line->lock);
     send_answer(line, &a);
+}
+
+void driver_line_set_csi_driver(struct driver_line *line, const CsiDriver *facts)
+{
+    CsiDriver *copy = copy_of(facts);
+    struct answer a;
+
+    (void)pthread_mutex_lock(&line->lock);
+    if (line->csi_driver)
+        locket__cluster__v1__csi_driver__free_unpacked(line->csi_driver, NULL);
+    line->csi_driver = copy;
+    a = take_answer(line, false);
+    (void)pthread_mutex_unlock(&line->lock);
+    send_answer(line, &a);
+}
+
+bool driver_line_lacks_republish(struct driver_line *line)
+{
+    bool lacks;
+
+    (void)pthread_mutex_lock(&line->lock);
+    lacks = line->rotation && line->csi_driver && line->csi_driver->exists &&
+            !line->csi_driver->requires_republish;
+    (void)pthread_mutex_unlock(&line->lock);
+    return lacks;
 }
 
 int64_t driver_line_silent_ms(struct driver_line *line)

@@ -36,6 +36,13 @@ void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__Watch
 void driver_line_refresh(struct driver_line *line, const char *ns, const char *class_name,
                          const char *pod_name, bool forced);
 
+/* What the CSIDriver object says now; a copy is taken and told. Never blocks. */
+void driver_line_set_csi_driver(struct driver_line *line,
+                                const Locket__Cluster__V1__CsiDriver *facts);
+
+/* Does rotation lack what it needs: is it on, and requiresRepublish off? */
+bool driver_line_lacks_republish(struct driver_line *line);
+
 /* Milliseconds since the driver was heard of; -1: never. */
 int64_t driver_line_silent_ms(struct driver_line *line);
 

@@ -9,6 +9,7 @@
 #include "agent/agent_metrics.h"
 #include "agent/cluster_service.h"
 #include "agent/config.h"
+#include "agent/csi_driver.h"
 #include "agent/page.h"
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
@@ -26,6 +27,7 @@ struct program {
     struct class_cache *classes;
     struct pod_status *statuses;
     struct driver_line *line;
+    struct csi_driver *csi_driver;
     struct cluster_service service;
     struct rpc_server *server;
     struct page page;
@@ -49,6 +51,11 @@ static void class_changed(void *arg, const char *ns, const char *name)
     log_event(LOG_INFO, "a class changed", WITH_TEXT(KEY_CLASS, name));
     metrics_add(p->metrics, AM_REFRESHES, reason, 1);
     driver_line_refresh(p->line, ns, name, NULL, false);
+}
+
+static void csi_driver_changed(void *arg, const Locket__Cluster__V1__CsiDriver *facts)
+{
+    driver_line_set_csi_driver(((struct program *)arg)->line, facts);
 }
 
 static int read_kube_config(const struct agent_config *c, struct kube_config *ret,
@@ -77,6 +84,7 @@ static int build(struct program *p, struct error *err)
     if (driver_line_new(&p->line, err) < 0)
         return -1;
     p->classes = class_cache_new(&classes);
+    p->csi_driver = csi_driver_new(p->api, p->config.driver_name, csi_driver_changed, p);
     return pod_status_new(p->api, p->config.node_name, &statuses, &p->statuses, err);
 }
 
@@ -143,6 +151,7 @@ static void take_down(struct program *p)
     cluster_service_done(&p->service);
     pod_status_free(p->statuses);
     class_cache_free(p->classes);
+    csi_driver_free(p->csi_driver);
     driver_line_free(p->line);
     kube_api_free(p->api);
     metrics_free(p->metrics);

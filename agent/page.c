@@ -40,6 +40,14 @@ static bool classes_are_watched(struct page *p, struct strbuf *out)
     return false;
 }
 
+/* Said, but no reason to be taken out of service: everything but old tokens goes on. */
+static void tell_of_republish(struct page *p, struct strbuf *out)
+{
+    if (driver_line_lacks_republish(p->line))
+        strbuf_add_text(out, "[!] CSIDriver: requiresRepublish is off while rotation is on: tokens "
+                             "of running pods expire; set spec.requiresRepublish: true\n");
+}
+
 static bool server_answered(struct page *p, struct strbuf *out)
 {
     if (kube_api_answered_ms(p->api)) {
@@ -56,6 +64,7 @@ static int ready(struct page *p, struct strbuf *out)
     bool classes = classes_are_watched(p, out);
     bool driver = driver_is_there(p, out, DRIVER_AWAY_MS);
 
+    tell_of_republish(p, out);
     return server && classes && driver ? 200 : 503;
 }
 

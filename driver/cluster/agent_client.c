@@ -29,6 +29,7 @@ struct agent_client {
     struct cluster_listener listener; /* guarded by lock; .wish NULL: nobody */
     pthread_t thread;
     struct cancel cancel; /* of every call: raised at the end */
+    char *csi_driver;     /* the thread's own: digest of what the listener was told */
     char *instance;       /* the thread's own: the agent that was told of all volumes */
 };
 
@@ -130,6 +131,16 @@ static void agent_listen(struct cluster *self, const struct cluster_listener *li
     (void)pthread_mutex_unlock(&a->lock);
 }
 
+static bool rotation_is_on(struct agent_client *a)
+{
+    bool on;
+
+    (void)pthread_mutex_lock(&a->lock);
+    on = a->listener.rotation;
+    (void)pthread_mutex_unlock(&a->lock);
+    return on;
+}
+
 static char *metrics_text(struct agent_client *a)
 {
     char *text;
@@ -164,6 +175,27 @@ static bool hand_on(struct agent_client *a, const WatchResponse *in, bool is_new
     return heard;
 }
 
+static void tell_csi_driver(struct agent_client *a, const Locket__Cluster__V1__CsiDriver *in)
+{
+    struct csi_driver_facts facts = {
+        .exists = in->exists,
+        .pod_info = in->pod_info_on_mount,
+        .republish = in->requires_republish,
+        .tokens_in_secrets = in->token_in_secrets,
+        .audiences = (const char *const *)in->audiences,
+        .audience_count = in->n_audiences,
+    };
+
+    if (strcmp(in->digest, a->csi_driver) == 0)
+        return;
+    (void)pthread_mutex_lock(&a->lock);
+    if (a->listener.csi_driver)
+        a->listener.csi_driver(a->listener.arg, &facts);
+    (void)pthread_mutex_unlock(&a->lock);
+    free(a->csi_driver);
+    a->csi_driver = xstrdup(in->digest);
+}
+
 static int watch_once(struct agent_client *a, struct error *err)
 {
     Locket__Cluster__V1__WatchRequest in = LOCKET__CLUSTER__V1__WATCH_REQUEST__INIT;
@@ -174,6 +206,8 @@ static int watch_once(struct agent_client *a, struct error *err)
 
     in.instance = a->instance;
     in.metrics = metrics;
+    in.csi_driver = a->csi_driver;
+    in.rotation = rotation_is_on(a);
     if (call(a, "Watch", &in.base, WATCH_MS, &reply, err) < 0)
         return -1;
     out = (const WatchResponse *)reply;
@@ -183,6 +217,8 @@ static int watch_once(struct agent_client *a, struct error *err)
         a->instance = xstrdup(out->instance);
         log_event(LOG_INFO, "the agent is there");
     }
+    if (*a->instance && out->csi_driver)
+        tell_csi_driver(a, out->csi_driver);
     rpc_reply_free(reply);
     return 0;
 }
@@ -224,6 +260,7 @@ static void agent_free(struct cluster *self)
     class_memory_free(a->classes);
     cancel_done(&a->cancel);
     (void)pthread_mutex_destroy(&a->lock);
+    free(a->csi_driver);
     free(a->instance);
     free(a);
 }
@@ -242,6 +279,7 @@ struct cluster *cluster_agent_new(const char *socket)
 
     a->base.ops = &agent_ops;
     a->instance = xstrdup("");
+    a->csi_driver = xstrdup("");
     cancel_init(&a->cancel);
     (void)pthread_mutex_init(&a->lock, NULL);
     a->rpc = rpc_client_new(&config);

@@ -34,11 +34,23 @@ struct cluster_wish {
     bool forced; /* somebody asked for it, so also where rotation is off */
 };
 
+/* What the cluster's CSIDriver object says; borrowed. */
+struct csi_driver_facts {
+    bool exists;
+    bool pod_info; /* podInfoOnMount */
+    bool republish;
+    bool tokens_in_secrets;
+    const char *const *audiences; /* of tokenRequests */
+    size_t audience_count;
+};
+
 /* Who hears what the cluster has to say. */
 struct cluster_listener {
     void *arg;
     void (*wish)(void *arg, const struct cluster_wish *wish);
-    void (*resend)(void *arg);   /* it knows no volume any more: report them all */
+    void (*resend)(void *arg); /* it knows no volume any more: report them all */
+    void (*csi_driver)(void *arg, const struct csi_driver_facts *facts);
+    bool rotation;               /* is it on? The cluster's side tells what that needs. */
     char *(*metrics)(void *arg); /* as Prometheus text, for those who scrape the cluster's side;
                                     the caller frees */
 };

@@ -201,6 +201,7 @@ static void doctor(Locket__Admin__V1__Admin_Service *service,
     struct checks c = { 0 };
     struct error err = { 0 };
     bool writable = state_check(&app->state, &err) == 0;
+    bool lacks = token_trust_lacks_republish(&app->trust);
     bool roomy = budget_used(&app->budget) < app->budget.total_bytes / 10 * 9;
 
     (void)in;
@@ -210,6 +211,8 @@ static void doctor(Locket__Admin__V1__Admin_Service *service,
               "Linux 6.4 or later has noswap; or turn swap off");
     add_check(&c, "tmpfs budget below 90 %", roomy, "", "raise --tmpfs-budget");
     add_check(&c, "rotation on", app->config.rotation, "", "start with --enable-secret-rotation");
+    add_check(&c, "tokens come anew", !app->config.rotation || !lacks, "",
+              "set requiresRepublish: true in the CSIDriver object");
     add_check(&c, "records readable", app->set_aside == 0, "",
               "look at the .bad files in --state-dir and remove them");
     out.n_checks = c.count;

@@ -147,9 +147,10 @@ static void split_maps(const Request *in, struct publish_request *req)
             pairs_set(&req->attributes, in->volume_context[i]->key, in->volume_context[i]->value);
     }
     for (size_t i = 0; i < in->n_secrets; i++) {
-        if (strcmp(in->secrets[i]->key, CONTEXT_TOKENS) == 0)
+        if (strcmp(in->secrets[i]->key, CONTEXT_TOKENS) == 0) {
             req->tokens = in->secrets[i]->value; /* KEP-5538: secrets first */
-        else
+            req->tokens_in_secrets = true;
+        } else
             pairs_set(&req->secrets, in->secrets[i]->key, in->secrets[i]->value);
     }
 }

@@ -43,6 +43,13 @@ static void resend(void *arg)
     report_all(arg);
 }
 
+static void csi_driver(void *arg, const struct csi_driver_facts *facts)
+{
+    struct lifecycle *app = arg;
+
+    token_trust_set(&app->trust, facts);
+}
+
 static char *metrics(void *arg)
 {
     struct lifecycle *app = arg;
@@ -56,7 +63,12 @@ static char *metrics(void *arg)
 void wishes_listen(struct lifecycle *app)
 {
     const struct cluster_listener listener = {
-        .arg = app, .wish = wish, .resend = resend, .metrics = metrics
+        .arg = app,
+        .wish = wish,
+        .resend = resend,
+        .csi_driver = csi_driver,
+        .rotation = app->config.rotation,
+        .metrics = metrics,
     };
 
     app->cluster->ops->listen(app->cluster, &listener);

@@ -85,7 +85,10 @@ static int tokens_check(const struct tree *tokens, const struct token_owner *own
     return 0;
 }
 
-int credentials_take(struct credentials *c, const struct publish_request *req, struct error *err)
+/* The request's tokens as far as they count: *ret holds JSON, which is empty when there are none.
+ */
+static int trusted_tokens(const struct publish_request *req, struct token_trust *trust,
+                          struct strbuf *ret, int64_t *ret_expires, struct error *err)
 {
     struct token_owner owner = {
         .ns = publish_request_get(req, CONTEXT_POD_NAMESPACE),
@@ -94,17 +97,33 @@ int credentials_take(struct credentials *c, const struct publish_request *req, s
     };
     struct tree *tokens autotree = NULL;
     size_t len = req->tokens ? strlen(req->tokens) : 0;
-    struct strbuf secrets CLEANUP(strbuf_done) = { .sensitive = true };
-    int64_t expires = 0;
 
     if (len > TOKENS_BYTES_MAX)
         return error_set(err, CODE_INVALID_ARGUMENT, "%s has more than %d bytes", CONTEXT_TOKENS,
                          TOKENS_BYTES_MAX);
-    if (len && json_parse(req->tokens, len, &tokens, err) < 0)
+    if (!len || !token_trust_counts(trust, req->tokens_in_secrets))
+        return 0;
+    if (json_parse(req->tokens, len, &tokens, err) < 0)
         return error_within(err, "%s", CONTEXT_TOKENS);
-    if (tokens && tokens_check(tokens, &owner, &expires, err) < 0)
+    if (tokens_check(tokens, &owner, ret_expires, err) < 0)
         return -1;
-    sealed_set(&c->tokens, req->tokens, len);
+    if (!token_trust_drop(trust, tokens))
+        strbuf_add(ret, req->tokens, len);
+    else if (tokens->child)
+        json_write(ret, tokens);
+    return 0;
+}
+
+int credentials_take(struct credentials *c, const struct publish_request *req,
+                     struct token_trust *trust, struct error *err)
+{
+    struct strbuf tokens CLEANUP(strbuf_done) = { .sensitive = true };
+    struct strbuf secrets CLEANUP(strbuf_done) = { .sensitive = true };
+    int64_t expires = 0;
+
+    if (trusted_tokens(req, trust, &tokens, &expires, err) < 0)
+        return -1;
+    sealed_set(&c->tokens, strbuf_text(&tokens), tokens.len);
     if (req->secrets.count)
         pairs_json(&req->secrets, &secrets);
     sealed_set(&c->secrets, strbuf_text(&secrets), secrets.len);

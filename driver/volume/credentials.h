@@ -8,6 +8,7 @@
 #define LOCKET_VOLUME_CREDENTIALS_H
 
 #include "driver/volume/publish_request.h"
+#include "driver/volume/token_trust.h"
 #include "lib/base/sealed.h"
 #include "lib/base/strbuf.h"
 
@@ -35,11 +36,12 @@ struct token_owner {
 
 /* Checks the request's tokens (JSON shape, and the claims of each token against the pod: namespace,
  * pod uid, service account; signatures are the store's to check) and takes tokens and secretRef
- * over. A request without tokens empties them. On failure *c is unchanged. Errors: INVALID_ARGUMENT
+ * over. A request without tokens empties them; those that trust (NULL: all count) does not take are
+ * none. On failure *c is unchanged. Errors: INVALID_ARGUMENT
  * for bad JSON; PERMISSION_DENIED "token for audience A belongs to another pod: ..." with reason
  * TokenMismatch. No error contains a piece of a token. */
 must_check int credentials_take(struct credentials *c, const struct publish_request *req,
-                                struct error *err);
+                                struct token_trust *trust, struct error *err);
 
 /* Are these the same credentials that a request brings? Costs a compare, no parsing. */
 bool credentials_same(const struct credentials *c, const struct publish_request *req);

@@ -25,6 +25,7 @@ void lifecycle_start(struct lifecycle *app)
 
     app->started_unix_ms = clock_unix_ms();
     budget_init(&app->budget, app->config.tmpfs_budget_bytes);
+    token_trust_init(&app->trust, app->metrics);
     app->volumes = volume_table_new(app);
     app->rotators = work_pool_new(&rotators);
     app->due = due_queue_new(rotation_due, app);
@@ -47,6 +48,7 @@ void lifecycle_stop(struct lifecycle *app)
     work_pool_free(app->rotators);
     volume_table_free(app->volumes);
     budget_done(&app->budget);
+    token_trust_done(&app->trust);
 }
 
 /* --- republish ---------------------------------------------------------------------------------
@@ -100,7 +102,7 @@ static void take_credentials(struct lifecycle *app, struct volume *v,
 
     pthread_mutex_lock(&v->lock);
     if (!credentials_same(&v->credentials, req))
-        result = credentials_take(&v->credentials, req, &err);
+        result = credentials_take(&v->credentials, req, &app->trust, &err);
     pthread_mutex_unlock(&v->lock);
     if (result < 0) {
         if (err.code == CODE_PERMISSION_DENIED)
@@ -142,8 +144,9 @@ int lifecycle_republish(struct lifecycle *app, const struct publish_request *req
  */
 
 /* The inputs of this publish become the record's. */
-static void fill_record(struct record *r, const struct publish_request *req)
+static void fill_record(struct volume *v, const struct publish_request *req)
 {
+    struct record *r = &v->record;
     struct {
         char **slot;
         const char *text;
@@ -163,7 +166,7 @@ static void fill_record(struct record *r, const struct publish_request *req)
     pairs_done(&r->attributes);
     pairs_copy(&r->attributes, &req->attributes);
     r->fs_group = req->fs_group == (gid_t)-1 ? -1 : (int64_t)req->fs_group;
-    r->had_tokens = req->tokens && *req->tokens;
+    r->had_tokens = credentials_has_tokens(&v->credentials);
     r->had_secrets = req->secrets.count > 0;
 }
 
@@ -174,11 +177,12 @@ static int operation_begin(struct operation *op, const struct publish_request *r
     int result;
 
     pthread_mutex_lock(&v->lock);
-    result = v->record.phase == RECORD_PUBLISHED ? check_same(v, req, err) : 0;
+    result = v->record.phase == RECORD_PUBLISHED ? check_same(v, req, err)
+                                                 : token_trust_admit(&op->app->trust, err);
     if (result == 0)
-        result = credentials_take(&v->credentials, req, err);
+        result = credentials_take(&v->credentials, req, &op->app->trust, err);
     if (result == 0) {
-        fill_record(&v->record, req);
+        fill_record(v, req);
         credentials_copy(&op->credentials, &v->credentials);
     }
     pthread_mutex_unlock(&v->lock);

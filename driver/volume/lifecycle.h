@@ -12,6 +12,7 @@
 #include "driver/volume/mounter.h"
 #include "driver/volume/source.h"
 #include "driver/volume/state.h"
+#include "driver/volume/token_trust.h"
 #include "driver/volume/volume_metrics.h"
 #include "driver/volume/volume_table.h"
 
@@ -34,6 +35,7 @@ struct lifecycle {
     struct cluster *cluster;
     struct metrics *metrics;
     struct budget budget;
+    struct token_trust trust;
     struct volume_table *volumes;
     struct due_queue *due;
     struct work_pool *rotators;

@@ -31,6 +31,7 @@ struct publish_request {
     const char *mount_flags; /* comma list for the tmpfs, "" when none */
     struct pairs attributes; /* volume_context without the tokens */
     const char *tokens;      /* JSON by audience; NULL when none */
+    bool tokens_in_secrets;  /* where they came: else in volume_context */
     struct pairs secrets;    /* nodePublishSecretRef without the tokens */
     struct cancel *cancel;   /* the caller's; NULL: none */
     int64_t left_ms;         /* until the caller's deadline; INT64_MAX: none */

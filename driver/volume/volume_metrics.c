@@ -57,6 +57,9 @@ const struct metric_row volume_metric_rows[VM_COUNT] = {
                              "Publishes of volumes that were published already.", "result"),
     [VM_TOKEN_MISMATCH] =
         COUNTER("locket_token_mismatch_total", "Requests whose token spoke for another pod.", NULL),
+    [VM_TOKENS_DROPPED] =
+        COUNTER("locket_tokens_dropped_total",
+                "Tokens that, by the CSIDriver object, kubelet did not write.", "reason"),
     [VM_RECORDS_SET_ASIDE] = COUNTER("locket_records_set_aside_total",
                                      "Unreadable records that recovery set aside.", NULL),
     [VM_VOLUMES] = GAUGE("locket_volumes", "Volumes by state.", "state"),

@@ -26,6 +26,7 @@ enum volume_metric {
     VM_FETCH_SECONDS, /* provider, result */
     VM_REPUBLISH,     /* result: noop, repaired, adopted */
     VM_TOKEN_MISMATCH,
+    VM_TOKENS_DROPPED, /* reason: volume_context, secrets, audience */
     VM_RECORDS_SET_ASIDE,
     VM_VOLUMES, /* state */
     VM_STALE_VOLUMES,

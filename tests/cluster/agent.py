@@ -257,6 +257,61 @@ def many_namespaces_are_one_watch_and_few_are_one_each(world):
 
 
 @test
+def tokens_that_kubelet_did_not_write_do_not_count(world):
+    world.make_csi_driver(tokenRequests=[{"audience": "vault"}])
+    pod = world.make_pod("tokens")
+
+    def dropped(reason):
+        text = world.node.ctl("metrics")
+        return f'locket_tokens_dropped_total{{reason="{reason}"}}' in text
+
+    def is_known():
+        pod.must_publish("app", tokens={"vault": "t", "invented": "t"})
+        return dropped("audience")
+
+    wait_until(is_known, 15, "an audience that was not requested dropped")
+    world.make_csi_driver(tokenRequests=[])
+    wait_until(lambda: pod.publish("app", tokens={"vault": "u"}) and dropped("volume_context"), 15,
+               "a token of the pod's author dropped")
+    pod.unpublish()
+
+
+@test
+def without_pod_info_nothing_new_is_published_and_the_old_lives(world):
+    pod = world.publish("named")
+    world.make_csi_driver(podInfoOnMount=False)
+    late = world.make_pod("nameless")
+
+    def refusal():
+        answer = late.publish("app")
+        if answer.code == "OK":
+            late.unpublish()
+            return None
+        return answer
+
+    answer = wait_until(refusal, 15, "a refusal")
+    expect_equal(answer.code, "FAILED_PRECONDITION", "code")
+    expect("podInfoOnMount: true" in answer.text, answer.text)
+    pod.must_publish("app")
+    expect_equal(pod.files(), world.values, "files of the volume that was there")
+    world.make_csi_driver()
+    wait_until(lambda: late.publish("app").code == "OK", 15, "the publish after the mending")
+    late.unpublish()
+    pod.unpublish()
+
+
+@test
+def rotation_without_republish_is_told(world):
+    world.make_csi_driver(requiresRepublish=False)
+    wait_until(lambda: "requiresRepublish" in world.page("/readyz")[1], 15, "/readyz telling of it")
+    expect_equal(world.page("/readyz")[0], 200, "/readyz: everything else goes on")
+    doctor = world.node.ctl("doctor", check=False)
+    expect("requiresRepublish" in doctor.stdout, doctor.stdout)
+    world.make_csi_driver()
+    wait_until(lambda: "requiresRepublish" not in world.page("/readyz")[1], 15, "the mending")
+
+
+@test
 def metrics_are_those_of_agent_and_driver(world):
     def text():
         return world.page("/metrics", world.metrics)[1]
@@ -271,6 +326,7 @@ def metrics_are_those_of_agent_and_driver(world):
 UNSEEN = {
     ("secretproviderclasses", "list"),  # where the server does not stream lists
     ("secretproviderclasspodstatuses", "list"),
+    ("csidrivers", "list"),
     ("secretproviderclasspodstatuses", "create"),  # asked for by an apply that makes the object
     ("secretproviderclasspodstatuses", "delete"),  # by OwnerReferencesPermissionEnforcement
 }

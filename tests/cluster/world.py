@@ -58,6 +58,8 @@ class World:
                   "verbs": ["get", "list", "watch"]},
                  {"apiGroups": [GROUP], "resources": [STATUSES],
                   "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
+                 {"apiGroups": ["storage.k8s.io"], "resources": ["csidrivers"],
+                  "resourceNames": ["secrets-store.csi.k8s.io"], "verbs": ["list", "watch"]},
              ]},
             {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
              "metadata": {"name": ACCOUNT},
@@ -73,6 +75,14 @@ class World:
 
     def make_class(self, name, namespace, keys, **more):
         self.cluster.apply(provider_class(name, namespace, keys, **more))
+
+    def make_csi_driver(self, **spec):
+        self.cluster.apply({
+            "apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver",
+            "metadata": {"name": "secrets-store.csi.k8s.io"},
+            "spec": {"podInfoOnMount": True, "attachRequired": False, "requiresRepublish": True,
+                     "volumeLifecycleModes": ["Ephemeral"], **spec},
+        })
 
     def find(self, path):
         """An object, or None."""

@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     pairs_set(&req.attributes, CONTEXT_POD_NAMESPACE, "n");
     pairs_set(&req.attributes, CONTEXT_POD_UID, "u");
     pairs_set(&req.attributes, CONTEXT_SERVICE_ACCOUNT, "s");
-    if (credentials_take(&c, &req, &err) == 0) {
+    if (credentials_take(&c, &req, NULL, &err) == 0) {
         assert(credentials_same(&c, &req));
         assert(credentials_tokens(&c, NULL, 0, &out, &err) == 0);
         assert(!out.len || json_parse(out.text, out.len, &t, NULL) == 0);

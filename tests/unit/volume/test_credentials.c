@@ -55,7 +55,7 @@ static void a_token_must_speak_for_the_pod_that_asks(void **state)
         struct publish_request req = request_of(json);
         struct credentials c = { 0 };
         struct error err = { 0 };
-        int result = credentials_take(&c, &req, &err);
+        int result = credentials_take(&c, &req, NULL, &err);
 
         if (err.code != claims[i].code || credentials_has_tokens(&c) != (result == 0) ||
             strstr(err.msg, "eyJ"))
@@ -74,7 +74,7 @@ static void a_provider_gets_the_audiences_it_is_listed_for(void **state)
     struct credentials c = { 0 };
 
     (void)state;
-    assert_int_equal(credentials_take(&c, &req, NULL), 0);
+    assert_int_equal(credentials_take(&c, &req, NULL, NULL), 0);
     assert_int_equal(credentials_tokens(&c, NULL, 0, &all, NULL), 0);
     assert_non_null(strstr(strbuf_text(&all), "t1"));
     assert_int_equal(credentials_tokens(&c, listed, 2, &some, NULL), 0);
@@ -91,12 +91,12 @@ static void secrets_are_null_or_a_map_as_upstream_spells_them(void **state)
     struct credentials c = { 0 };
 
     (void)state;
-    assert_int_equal(credentials_take(&c, &req, NULL), 0);
+    assert_int_equal(credentials_take(&c, &req, NULL, NULL), 0);
     credentials_secrets(&c, &none);
     assert_string_equal(strbuf_text(&none), "null");
     pairs_set(&req.secrets, "k", "<v>\"");
     assert_false(credentials_same(&c, &req));
-    assert_int_equal(credentials_take(&c, &req, NULL), 0);
+    assert_int_equal(credentials_take(&c, &req, NULL, NULL), 0);
     assert_true(credentials_same(&c, &req));
     credentials_secrets(&c, &some);
     assert_string_equal(strbuf_text(&some), "{\"k\":\"\\u003cv\\u003e\\\"\"}");
@@ -115,7 +115,7 @@ static void tokens_are_fresh_until_shortly_before_the_first_expiry(void **state)
 
     (void)state;
     assert_int_equal(stamp_parse("2029-01-01T00:00:00Z", &at, NULL), 0);
-    assert_int_equal(credentials_take(&c, &req, NULL), 0);
+    assert_int_equal(credentials_take(&c, &req, NULL, NULL), 0);
     assert_true(credentials_are_fresh(&c, at - CREDENTIAL_SLACK_MS - 1));
     assert_false(credentials_are_fresh(&c, at - CREDENTIAL_SLACK_MS));
     credentials_done(&c);
@@ -139,7 +139,7 @@ static void an_error_text_keeps_no_piece_of_a_credential(void **state)
 
     (void)state;
     pairs_set(&req.secrets, "k", "swordfish\nof\"the pod");
-    assert_int_equal(credentials_take(&c, &req, NULL), 0);
+    assert_int_equal(credentials_take(&c, &req, NULL, NULL), 0);
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         char text[ERROR_TEXT_MAX];
 

@@ -14,7 +14,7 @@ enum agent_metric {
     AM_STATUS_BEHIND,
     AM_CLASS_WATCHES,
     AM_VOLUMES,
-    AM_REFRESHES,  /* reason: class */
+    AM_REFRESHES,  /* reason: class, class-annotation, pod-annotation */
     AM_BUILD_INFO, /* version */
     AM_COUNT,
 };

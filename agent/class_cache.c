@@ -48,7 +48,7 @@ static void forget_one(void *arg, const char *ns, const char *name)
 {
     const struct class_cache *cache = arg;
 
-    cache->config.changed(cache->config.arg, ns, name);
+    cache->config.changed(cache->config.arg, ns, name, false);
 }
 
 static void on_event(void *arg, enum kube_event event, const struct tree *object)
@@ -57,7 +57,7 @@ static void on_event(void *arg, enum kube_event event, const struct tree *object
     struct class_cache *cache = s->cache;
     const char *ns = class_ns_of(object);
     const char *name = class_name_of(object);
-    bool changed = false;
+    enum class_change change = CLASS_AS_BEFORE;
 
     switch (event) {
     case KUBE_BEGIN:
@@ -67,14 +67,16 @@ static void on_event(void *arg, enum kube_event event, const struct tree *object
         class_store_sweep(&cache->store, s->ns, s->round, forget_one, cache);
         return;
     case KUBE_OBJECT:
-        changed = ns && name && class_store_see(&cache->store, object, s->round);
+        if (ns && name)
+            change = class_store_see(&cache->store, object, s->round);
         break;
     case KUBE_DELETED:
-        changed = ns && name && class_store_remove(&cache->store, ns, name);
+        if (ns && name && class_store_remove(&cache->store, ns, name))
+            change = CLASS_EDITED;
         break;
     }
-    if (changed)
-        cache->config.changed(cache->config.arg, ns, name);
+    if (change != CLASS_AS_BEFORE)
+        cache->config.changed(cache->config.arg, ns, name, change == CLASS_ASKED);
 }
 
 /* --- what is watched ---------------------------------------------------------------------------

@@ -19,9 +19,9 @@ struct class_cache;
 
 struct class_cache_config {
     struct kube_api *api;
-    /* A class that was asked for has other content now, or (deleted) is gone. On a watch's thread:
-     * must not block. */
-    void (*changed)(void *arg, const char *ns, const char *name);
+    /* A class has other content now, or (deleted) is gone; forced: somebody wants its volumes
+     * refreshed. On a watch's thread: must not block. */
+    void (*changed)(void *arg, const char *ns, const char *name, bool forced);
     void *arg;
 };
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/class_store.h"
 
+#include "agent/pod_watch.h"
+
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
@@ -10,6 +12,7 @@ struct stored_class {
     char *name;
     struct class *class; /* NULL: it cannot be read */
     struct error err;    /* why */
+    char *asked;         /* the value of REFRESH_ANNOTATION */
     uint64_t round;      /* of the list that it was seen in, or after */
     UT_hash_handle hh;
 };
@@ -25,15 +28,21 @@ void class_store_init(struct class_store *store)
     (void)pthread_mutex_init(&store->lock, NULL);
 }
 
-/* Caller holds the lock. */
-static void drop(struct class_store *store, struct stored_class *s)
+static void stored_free(struct stored_class *s)
 {
-    HASH_DEL(store->classes, s);
     class_free(s->class);
     free(s->key);
     free(s->ns);
     free(s->name);
+    free(s->asked);
     free(s);
+}
+
+/* Caller holds the lock. */
+static void drop(struct class_store *store, struct stored_class *s)
+{
+    HASH_DEL(store->classes, s);
+    stored_free(s);
 }
 
 void class_store_done(struct class_store *store)
@@ -120,9 +129,12 @@ static struct stored_class *make(struct class_store *store, const char *ns, cons
     return s;
 }
 
-/* Takes what the object says over. True: it differs. */
-static bool fill(struct stored_class *s, const struct tree *object)
+/* Takes what the object says over. */
+static enum class_change fill(struct stored_class *s, const struct tree *object)
 {
+    const char *asked = refresh_annotation(object);
+    bool is_asked = *asked && s->asked && strcmp(asked, s->asked) != 0;
+
     struct class *class = NULL;
     struct error err = { 0 };
     bool same;
@@ -132,30 +144,35 @@ static bool fill(struct stored_class *s, const struct tree *object)
     class_free(s->class);
     s->class = class;
     s->err = err;
-    return !same;
+    free(s->asked);
+    s->asked = xstrdup(asked);
+    if (is_asked)
+        return CLASS_ASKED;
+    return same ? CLASS_AS_BEFORE : CLASS_EDITED;
 }
 
-bool class_store_see(struct class_store *store, const struct tree *object, uint64_t round)
+enum class_change class_store_see(struct class_store *store, const struct tree *object,
+                                  uint64_t round)
 {
     const char *ns = class_ns_of(object);
     const char *name = class_name_of(object);
     struct wanted_ns *w = NULL;
     struct stored_class *s;
-    bool known;
-    bool differs = false;
+    enum class_change change = CLASS_AS_BEFORE;
+    bool known = false;
 
     (void)pthread_mutex_lock(&store->lock);
     HASH_FIND_STR(store->wanted, ns, w);
     if (w) {
         s = find(store, ns, name);
         known = s != NULL;
-        s = s ? s : make(store, ns, name);
+        s = known ? s : make(store, ns, name);
         if (s->round < round) /* another watch of it may be in a later one */
             s->round = round;
-        differs = fill(s, object) && known;
+        change = fill(s, object);
     }
     (void)pthread_mutex_unlock(&store->lock);
-    return differs;
+    return known ? change : CLASS_AS_BEFORE;
 }
 
 void class_store_add(struct class_store *store, const struct tree *object)
@@ -209,11 +226,7 @@ void class_store_sweep(struct class_store *store, const char *ns, uint64_t round
 
     while ((s = next_gone(store, ns, round))) {
         gone(arg, s->ns, s->name);
-        class_free(s->class);
-        free(s->key);
-        free(s->ns);
-        free(s->name);
-        free(s);
+        stored_free(s);
     }
 }
 

@@ -30,8 +30,16 @@ void class_store_want(struct class_store *store, const char *ns, bool wanted);
 /* Begins a list; what it holds is to be shown to class_store_see with this number. */
 uint64_t class_store_begin(struct class_store *store);
 
-/* An object as a list or watch gave it. True: it is kept, was known, and differs. */
-bool class_store_see(struct class_store *store, const struct tree *object, uint64_t round);
+/* What a look at an object that was known brought. */
+enum class_change {
+    CLASS_AS_BEFORE, /* or new, or not kept */
+    CLASS_EDITED,
+    CLASS_ASKED, /* it bears a new REFRESH_ANNOTATION, whether or not it was edited too */
+};
+
+/* An object as a list or watch gave it. */
+enum class_change class_store_see(struct class_store *store, const struct tree *object,
+                                  uint64_t round);
 
 /* An object as a GET gave it, which may be older than what a watch said: kept when unknown. */
 void class_store_add(struct class_store *store, const struct tree *object);

@@ -11,6 +11,7 @@
 #include "agent/config.h"
 #include "agent/csi_driver.h"
 #include "agent/page.h"
+#include "agent/pod_watch.h"
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/base/harden.h"
@@ -28,6 +29,7 @@ struct program {
     struct pod_status *statuses;
     struct driver_line *line;
     struct csi_driver *csi_driver;
+    struct pod_watch *pods;
     struct cluster_service service;
     struct rpc_server *server;
     struct page page;
@@ -43,14 +45,25 @@ static void call_ended(void *arg, const char *method, int64_t took_us, const str
               WITH_TEXT(KEY_ERROR, err->msg), WITH_NUMBER(KEY_TOOK_MS, took_us / 1000));
 }
 
-static void class_changed(void *arg, const char *ns, const char *name)
+static void class_changed(void *arg, const char *ns, const char *name, bool forced)
 {
-    static const char *const reason[] = { "class" };
+    const char *reason[] = { forced ? "class-annotation" : "class" };
     struct program *p = arg;
 
-    log_event(LOG_INFO, "a class changed", WITH_TEXT(KEY_CLASS, name));
+    log_event(LOG_INFO, forced ? "a class is to be refreshed" : "a class changed",
+              WITH_TEXT(KEY_CLASS, name));
     metrics_add(p->metrics, AM_REFRESHES, reason, 1);
-    driver_line_refresh(p->line, ns, name, NULL, false);
+    driver_line_refresh(p->line, ns, name, NULL, forced);
+}
+
+static void pod_asked(void *arg, const char *ns, const char *name)
+{
+    static const char *const reason[] = { "pod-annotation" };
+    struct program *p = arg;
+
+    log_event(LOG_INFO, "a pod is to be refreshed", WITH_TEXT(KEY_POD, name));
+    metrics_add(p->metrics, AM_REFRESHES, reason, 1);
+    driver_line_refresh(p->line, ns, NULL, name, true);
 }
 
 static void csi_driver_changed(void *arg, const Locket__Cluster__V1__CsiDriver *facts)
@@ -85,6 +98,7 @@ static int build(struct program *p, struct error *err)
         return -1;
     p->classes = class_cache_new(&classes);
     p->csi_driver = csi_driver_new(p->api, p->config.driver_name, csi_driver_changed, p);
+    p->pods = pod_watch_new(p->api, p->config.node_name, pod_asked, p);
     return pod_status_new(p->api, p->config.node_name, &statuses, &p->statuses, err);
 }
 
@@ -152,6 +166,7 @@ static void take_down(struct program *p)
     pod_status_free(p->statuses);
     class_cache_free(p->classes);
     csi_driver_free(p->csi_driver);
+    pod_watch_free(p->pods);
     driver_line_free(p->line);
     kube_api_free(p->api);
     metrics_free(p->metrics);

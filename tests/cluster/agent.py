@@ -91,6 +91,21 @@ def a_rotation_moves_the_status_once_and_an_unchanged_one_asks_nothing(world):
 
 
 @test
+def an_annotation_on_pod_or_class_refreshes_at_once(world):
+    pod = world.publish("asked")
+    world.wait_for_status("asked")
+    for kind, name, value in (("pod", "asked", "one"), ("secretproviderclass", "app", "two")):
+        world.write({**world.values, "password": value})
+        time.sleep(0.3)
+        expect(pod.read("password") != value, "refreshed before it was asked for")
+        world.cluster.kubectl("annotate", "--overwrite", "-n", "shop", kind, name,
+                              f"locket.dev/refresh-at={time.time()}")
+        wait_until(lambda v=value: pod.read("password") == v, 5, f"the refresh asked for on a {kind}")
+    world.write(world.values)
+    pod.unpublish()
+
+
+@test
 def a_status_that_somebody_deletes_comes_back(world):
     pod = world.publish("deleted")
     first = world.wait_for_status("deleted")["metadata"]["uid"]
@@ -327,6 +342,7 @@ UNSEEN = {
     ("secretproviderclasses", "list"),  # where the server does not stream lists
     ("secretproviderclasspodstatuses", "list"),
     ("csidrivers", "list"),
+    ("pods", "list"),
     ("secretproviderclasspodstatuses", "create"),  # asked for by an apply that makes the object
     ("secretproviderclasspodstatuses", "delete"),  # by OwnerReferencesPermissionEnforcement
 }

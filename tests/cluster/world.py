@@ -60,6 +60,7 @@ class World:
                   "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
                  {"apiGroups": ["storage.k8s.io"], "resources": ["csidrivers"],
                   "resourceNames": ["secrets-store.csi.k8s.io"], "verbs": ["list", "watch"]},
+                 {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
              ]},
             {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
              "metadata": {"name": ACCOUNT},

@@ -42,8 +42,7 @@ static void forget_complaints(const int *unused)
     int quiet CLEANUP(forget_complaints) = 0;                                                      \
     (void)quiet
 
-/* --- reading
- * -------------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 void pem_bundle_free(struct pem_bundle *b)
 {
@@ -213,8 +212,7 @@ int pem_bundle_read(const struct secret *file, struct pem_bundle **ret, struct e
     return 0;
 }
 
-/* --- the leaf
- * ------------------------------------------------------------------------------------- */
+/* --- the leaf -------------------------------------------------------------------------------- */
 
 static int want_key(const struct pem_bundle *b, struct error *err)
 {
@@ -319,8 +317,7 @@ int pem_bundle_lead(struct pem_bundle *b, const struct pem_bundle *holder, struc
     return 0;
 }
 
-/* --- writing
- * -------------------------------------------------------------------------------------- */
+/* --- writing --------------------------------------------------------------------------------- */
 
 /* Of the kind that OpenSSL wipes when it is freed. */
 static BIO *writer(void)

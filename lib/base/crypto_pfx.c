@@ -70,8 +70,7 @@ static int not_pkcs12(struct error *err)
     return error_set(err, CODE_INVALID_ARGUMENT, "is neither PEM nor PKCS#12");
 }
 
-/* --- ceilings
- * ------------------------------------------------------------------------------------- */
+/* --- ceilings -------------------------------------------------------------------------------- */
 
 static int check_rounds(const ASN1_INTEGER *rounds, struct error *err)
 {
@@ -141,8 +140,7 @@ static int count_part(struct reading *r, struct error *err)
     return 0;
 }
 
-/* --- parts
- * ---------------------------------------------------------------------------------------- */
+/* --- parts ----------------------------------------------------------------------------------- */
 
 static int undecipherable(struct error *err)
 {
@@ -240,8 +238,7 @@ static int read_safe(struct reading *r, PKCS7 *safe, struct error *err)
     return 0;
 }
 
-/* --- the file
- * ------------------------------------------------------------------------------------- */
+/* --- the file -------------------------------------------------------------------------------- */
 
 /* Whichever way to write "no password" the file was made with. One without a MAC does not tell. */
 static int choose_password(struct reading *r, PKCS12 *p12, struct error *err)

@@ -43,8 +43,7 @@ static int free_families(void **state)
     return 0;
 }
 
-/* --- helpers
- * -------------------------------------------------------------------------------------- */
+/* --- helpers --------------------------------------------------------------------------------- */
 
 static struct pem_bundle *must_read(const struct secret *file)
 {
@@ -107,8 +106,7 @@ static STACK_OF(X509) * stack_of(X509 *first, X509 *second)
     return stack;
 }
 
-/* --- keys
- * ----------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------ */
 
 static void a_key_is_written_in_the_form_of_its_kind(void **state)
 {
@@ -212,8 +210,7 @@ static void pkcs12_of_rc2_is_read(void **state)
     OSSL_PROVIDER_unload(usual);
 }
 
-/* --- certificates
- * --------------------------------------------------------------------------------- */
+/* --- certificates ---------------------------------------------------------------------------- */
 
 static void certificates_stay_in_their_order_without_what_stands_between(void **state)
 {
@@ -303,8 +300,7 @@ static void a_certificate_that_signed_itself_is_a_leaf_even_twice(void **state)
     assert_int_equal(pem_bundle_lead(b, b, NULL), 0);
 }
 
-/* --- refused
- * -------------------------------------------------------------------------------------- */
+/* --- refused --------------------------------------------------------------------------------- */
 
 static void add_damaged_key(struct strbuf *out, EVP_PKEY *ec_key)
 {

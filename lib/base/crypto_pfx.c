@@ -165,14 +165,16 @@ static int give(const struct reading *r, bool is_key, uint8_t *der, int len, str
 static int give_key(const struct reading *r, const PKCS8_PRIV_KEY_INFO *key, struct error *err)
 {
     uint8_t *der = NULL;
+    int len = i2d_PKCS8_PRIV_KEY_INFO(key, &der);
 
-    return give(r, true, der, i2d_PKCS8_PRIV_KEY_INFO(key, &der), err);
+    return give(r, true, der, len, err);
 }
 
 static int give_certificate(const struct reading *r, const PKCS12_SAFEBAG *bag, struct error *err)
 {
     X509 *certificate CLEANUP(x509_free_at) = NULL;
     uint8_t *der = NULL;
+    int len;
 
     if (PKCS12_SAFEBAG_get_bag_nid(bag) != NID_x509Certificate)
         return 0;
@@ -180,7 +182,8 @@ static int give_certificate(const struct reading *r, const PKCS12_SAFEBAG *bag, 
     if (!certificate)
         return error_set(err, CODE_INVALID_ARGUMENT,
                          "a part of the PKCS#12: is not an X.509 certificate");
-    return give(r, false, der, i2d_X509(certificate, &der), err);
+    len = i2d_X509(certificate, &der);
+    return give(r, false, der, len, err);
 }
 
 static int open_key(struct reading *r, const PKCS12_SAFEBAG *bag, struct error *err)

@@ -3,7 +3,9 @@
  * Files of PEM and PKCS#12 against keys and certificates that are made here: which come out, in
  * what form and order, and what is said of those that cannot be used.
  */
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/provider.h>
 
 #include "lib/base/crypto_pem.h"
@@ -235,7 +237,6 @@ static void certificates_stay_in_their_order_without_what_stands_between(void **
 
 static void blocks_of_any_line_length_are_read(void **state)
 {
-    autostrbuf struct strbuf text = { 0 };
     autostrbuf struct strbuf wanted = { 0 };
     autostrbuf struct strbuf file = { 0 };
     autobundle struct pem_bundle *b = NULL;
@@ -372,10 +373,46 @@ static void add_encrypted(struct strbuf *out, bool old)
     add_bio(out, bio);
 }
 
+/* As wide as is asked for, though nobody looked for primes. */
+static EVP_PKEY *wide_rsa(int bits)
+{
+    static const char *const numbers[] = {
+        OSSL_PKEY_PARAM_RSA_N,
+        OSSL_PKEY_PARAM_RSA_D,
+        OSSL_PKEY_PARAM_RSA_FACTOR1,
+        OSSL_PKEY_PARAM_RSA_FACTOR2,
+        OSSL_PKEY_PARAM_RSA_EXPONENT1,
+        OSSL_PKEY_PARAM_RSA_EXPONENT2,
+        OSSL_PKEY_PARAM_RSA_COEFFICIENT1,
+    };
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    BIGNUM *n = BN_new();
+    EVP_PKEY *key = NULL;
+    OSSL_PARAM *params;
+
+    assert_int_equal(BN_set_bit(n, bits - 1) && BN_set_bit(n, 0), 1);
+    for (size_t i = 0; i < COUNT_OF(numbers); i++)
+        assert_int_equal(OSSL_PARAM_BLD_push_BN(build, numbers[i], n), 1);
+    assert_int_equal(OSSL_PARAM_BLD_push_ulong(build, OSSL_PKEY_PARAM_RSA_E, 65537), 1);
+    params = OSSL_PARAM_BLD_to_param(build);
+    assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
+    assert_int_equal(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params), 1);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(build);
+    EVP_PKEY_CTX_free(ctx);
+    BN_free(n);
+    return key;
+}
+
+static void add_foreign(struct strbuf *file, EVP_PKEY *key)
+{
+    add_pkcs8(file, key);
+    EVP_PKEY_free(key);
+}
+
 static void add_key_case(struct strbuf *file, size_t which)
 {
-    EVP_PKEY *foreign = which == 3 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED448") : NULL;
-
     switch (which) {
     case 0:
     case 1:
@@ -386,12 +423,14 @@ static void add_key_case(struct strbuf *file, size_t which)
         add_pkcs8(file, ours.other_key);
         break;
     case 3:
-        add_pkcs8(file, foreign);
-        EVP_PKEY_free(foreign);
+        add_foreign(file, EVP_PKEY_Q_keygen(NULL, NULL, "ED448"));
         break;
     case 4:
         strbuf_add_text(file, "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n"
                               "-----END OPENSSH PRIVATE KEY-----\n");
+        break;
+    case 5:
+        add_foreign(file, wide_rsa(PEM_RSA_BITS_MAX + 1));
         break;
     default:
         break;
@@ -405,6 +444,7 @@ static void a_key_of_no_use_says_why_and_leaves_the_certificates_readable(void *
                                          "more than one private key",
                                          "neither RSA nor EC nor Ed25519",
                                          "OpenSSH",
+                                         "more than 8192 bits",
                                          "holds no private key" };
 
     (void)state;
@@ -507,6 +547,32 @@ static void pkcs12_that_cannot_be_read_says_why(void **state)
     }
 }
 
+static void pkcs12_of_very_many_parts_is_refused(void **state)
+{
+    PKCS8_PRIV_KEY_INFO *key = EVP_PKEY2PKCS8(ours.leaf_key);
+    STACK_OF(PKCS12_SAFEBAG) *bags = sk_PKCS12_SAFEBAG_new_null();
+    STACK_OF(PKCS7) *safes = NULL;
+    autobundle struct pem_bundle *b = NULL;
+    struct secret file = { 0 };
+    struct error err = { 0 };
+    PKCS12 *p12;
+
+    (void)state;
+    for (int i = 0; i <= PFX_PARTS_MAX; i++)
+        sk_PKCS12_SAFEBAG_push(
+            bags, PKCS12_SAFEBAG_create_pkcs8_encrypt(NID_pbe_WithSHA1And3_Key_TripleDES_CBC, NULL,
+                                                      0, NULL, 0, 1, key));
+    assert_int_equal(PKCS12_add_safe(&safes, bags, -1, 0, NULL), 1);
+    p12 = PKCS12_add_safes(safes, 0);
+    file.len = (size_t)i2d_PKCS12(p12, &file.bytes);
+    expect_words("65 keys", pem_bundle_read(&file, &b, &err), &err, "more than 64 encrypted parts");
+    OPENSSL_free(file.bytes);
+    PKCS12_free(p12);
+    PKCS8_PRIV_KEY_INFO_free(key);
+    sk_PKCS7_pop_free(safes, PKCS7_free);
+    sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
+}
+
 static void a_pkcs12_that_is_cut_or_changed_is_never_taken(void **state)
 {
     static const struct pfx_style style = { .password = "", .rounds = 1, .mac_rounds = 1 };
@@ -563,6 +629,7 @@ int main(void)
         cmocka_unit_test(the_same_key_twice_is_one_key),
         cmocka_unit_test(what_no_parser_takes_is_refused_without_a_word_of_it),
         cmocka_unit_test(pkcs12_that_cannot_be_read_says_why),
+        cmocka_unit_test(pkcs12_of_very_many_parts_is_refused),
         cmocka_unit_test(a_pkcs12_that_is_cut_or_changed_is_never_taken),
         cmocka_unit_test(ceilings_hold),
     };

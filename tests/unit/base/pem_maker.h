@@ -121,13 +121,15 @@ struct pfx_style {
     int cert_nid;
     int rounds;
     int mac_rounds; /* -1: no MAC */
+    OSSL_LIB_CTX *methods;
 };
 
 static inline struct secret make_pfx(const struct pfx_style *style, EVP_PKEY *key,
                                      X509 *certificate, STACK_OF(X509) * others)
 {
-    PKCS12 *p12 = PKCS12_create(style->password, NULL, key, certificate, others, style->key_nid,
-                                style->cert_nid, style->rounds, style->mac_rounds, 0);
+    PKCS12 *p12 = PKCS12_create_ex(style->password, NULL, key, certificate, others, style->key_nid,
+                                   style->cert_nid, style->rounds, style->mac_rounds, 0,
+                                   style->methods, NULL);
     uint8_t *der = NULL;
     struct secret made;
     int len;

@@ -195,14 +195,17 @@ static void pkcs12_gives_the_same_as_pem(void **state)
         expect_pfx(kind, &pfx_rows[0].style, "of each kind of key");
 }
 
-/* Made by `openssl pkcs12 -export -legacy`: what older programs write by themselves. */
+/* What `openssl pkcs12 -export -legacy` writes, and older programs by themselves. The old ciphers
+ * are in a context of the writer's own, so that the reader has to have them itself. */
 static void pkcs12_of_rc2_is_read(void **state)
 {
-    static const struct pfx_style rc2 = { .password = "",
-                                          .key_nid = NID_pbe_WithSHA1And3_Key_TripleDES_CBC,
-                                          .cert_nid = NID_pbe_WithSHA1And40BitRC2_CBC };
-    OSSL_PROVIDER *old = OSSL_PROVIDER_load(NULL, "legacy");
-    OSSL_PROVIDER *usual = OSSL_PROVIDER_load(NULL, "default");
+    OSSL_LIB_CTX *methods = OSSL_LIB_CTX_new();
+    OSSL_PROVIDER *old = OSSL_PROVIDER_load(methods, "legacy");
+    OSSL_PROVIDER *usual = OSSL_PROVIDER_load(methods, "default");
+    const struct pfx_style rc2 = { .password = "",
+                                   .key_nid = NID_pbe_WithSHA1And3_Key_TripleDES_CBC,
+                                   .cert_nid = NID_pbe_WithSHA1And40BitRC2_CBC,
+                                   .methods = methods };
 
     (void)state;
     assert_non_null(old);
@@ -210,6 +213,7 @@ static void pkcs12_of_rc2_is_read(void **state)
     expect_pfx(OF_RSA, &rc2, "of RC2");
     OSSL_PROVIDER_unload(old);
     OSSL_PROVIDER_unload(usual);
+    OSSL_LIB_CTX_free(methods);
 }
 
 /* --- certificates ---------------------------------------------------------------------------- */
@@ -518,6 +522,26 @@ static void what_no_parser_takes_is_refused_without_a_word_of_it(void **state)
     }
 }
 
+static void a_certificate_with_something_behind_it_is_refused(void **state)
+{
+    autostrbuf struct strbuf text = { 0 };
+    autobundle struct pem_bundle *b = NULL;
+    struct error err = { 0 };
+    struct secret file;
+    uint8_t der[2048] = { 0 };
+    uint8_t *end = der;
+    BIO *bio = BIO_new(BIO_s_mem());
+
+    (void)state;
+    assert_true(i2d_X509(ours.leaf, NULL) < (int)sizeof(der));
+    assert_true(i2d_X509(ours.leaf, &end) > 0);
+    assert_true(PEM_write_bio(bio, "CERTIFICATE", "", der, end - der + 1) > 0);
+    add_bio(&text, bio);
+    file = (struct secret){ .bytes = (uint8_t *)text.text, .len = text.len };
+    expect_words("a byte more", pem_bundle_read(&file, &b, &err), &err,
+                 "block 1 of the PEM: is not an X.509 certificate");
+}
+
 static void pkcs12_that_cannot_be_read_says_why(void **state)
 {
     static const struct {
@@ -628,6 +652,7 @@ int main(void)
         cmocka_unit_test(a_key_of_no_use_says_why_and_leaves_the_certificates_readable),
         cmocka_unit_test(the_same_key_twice_is_one_key),
         cmocka_unit_test(what_no_parser_takes_is_refused_without_a_word_of_it),
+        cmocka_unit_test(a_certificate_with_something_behind_it_is_refused),
         cmocka_unit_test(pkcs12_that_cannot_be_read_says_why),
         cmocka_unit_test(pkcs12_of_very_many_parts_is_refused),
         cmocka_unit_test(a_pkcs12_that_is_cut_or_changed_is_never_taken),

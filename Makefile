@@ -223,6 +223,16 @@ fuzz-coverage: ## line coverage of every parser by corpus and unit tests
 	@+BUILD=$(BUILD)/coverage MAKE=$(MAKE) tests/fuzz/coverage.sh
 sanitize:      ## all C suites under ASan and UBSan, the in-process ones under TSan
 	@BUILD=$(BUILD) tests/check/sanitize.sh
+.PHONY: image image-test
+ARCH   ?= $(shell dpkg --print-architecture)
+image:         ## an OCI image of the programs, below $(BUILD)/image
+	@tests/check/deps.sh build image
+	@$(again) all
+	@deploy/image/build.py $(BUILD)/image "$(PROGRAMS)" $(ARCH)=$(BUILD)/bin
+image-test:    ## each program of the image in a container; two builds, one digest
+	@tests/check/deps.sh build image
+	@$(again) all
+	@BUILD=$(BUILD) PROGRAMS="$(PROGRAMS)" tests/system/image.py
 PREFIX  ?= /usr/local
 install: all   ## programs and manuals below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8

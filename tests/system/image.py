@@ -1,0 +1,224 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The image: built twice, unpacked, and its programs started by runc as a cluster would start them.
+
+Not one of `make test`, since it asks Debian's archive for packages: `make image-test` runs it.
+PROGRAMS="locket-driver ..."    what must be in it
+"""
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import ssl
+import subprocess
+import sys
+import tarfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
+# pylint: disable=wrong-import-position,import-error
+import harness  # noqa: E402
+from harness import expect, expect_equal, test, wait_until  # noqa: E402
+
+PROGRAMS = os.environ["PROGRAMS"].split()
+VERSION = (harness.ROOT / "VERSION").read_text(encoding="ascii").strip()
+ARCH = subprocess.check_output(["dpkg", "--print-architecture"], text=True).strip()
+MOST_BYTES = 25_000_000
+
+
+def sha256(body):
+    return hashlib.sha256(body).hexdigest()
+
+
+class Image:
+    """A layout, read as a client reads it: from index.json on, by digests alone."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.index = json.loads((folder / "index.json").read_bytes())
+        self.top = self.index["manifests"][0]
+        self.manifest = json.loads(self.blob(self.top))
+        self.config = json.loads(self.blob(self.manifest["config"]))
+        self.tars = [self.unzip(self.blob(layer)) for layer in self.manifest["layers"]]
+
+    def blob(self, descriptor):
+        body = (self.folder / "blobs" / descriptor["digest"].replace(":", "/")).read_bytes()
+        expect_equal(f"sha256:{sha256(body)}", descriptor["digest"], "the digest of a blob")
+        expect_equal(len(body), descriptor["size"], "the size of a blob")
+        return body
+
+    @staticmethod
+    def unzip(body):
+        return subprocess.run(["gzip", "-dc"], input=body, check=True, capture_output=True).stdout
+
+    def members(self):
+        for body in self.tars:
+            with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+                for member in tar:
+                    yield member, tar.extractfile(member).read() if member.isreg() else b""
+
+
+class World:
+    def __init__(self, programs):
+        self.programs = programs
+        self.out = harness.BUILD / "image"
+        self.build(self.out, harness.BUILD / "bin", TZ="UTC")
+        self.image = Image(self.out / "oci")
+        self.root = programs.folder / "bundle/rootfs"
+        self.root.mkdir(parents=True)
+        for body in self.image.tars:
+            with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+                tar.extractall(self.root)
+        self.count = 0
+
+    @staticmethod
+    def build(out, folder, umask=0o022, **environment):
+        done = subprocess.run(
+            [harness.ROOT / "deploy/image/build.py", out, " ".join(PROGRAMS), f"{ARCH}={folder}"],
+            env={**os.environ, **environment}, umask=umask, check=False, text=True, timeout=240,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        expect(done.returncode == 0, f"the image cannot be built: {done.stdout[-400:]}")
+        print(done.stdout, end="", flush=True)
+
+    def command(self, argv, user=None, mounts=()):
+        """The command line by which runc starts argv in the image, and the container's name."""
+        self.count += 1
+        # Whoever is not root has one user to give.
+        user = int(self.image.config["config"]["User"].split(":")[0]) if user is None else user
+        spec = {
+            "ociVersion": "1.0.2",
+            "process": {
+                "args": argv, "cwd": self.image.config["config"]["WorkingDir"],
+                "env": [*self.image.config["config"]["Env"], "LD_BIND_NOW=1"],
+                "user": {"uid": user, "gid": user}, "noNewPrivileges": True, "capabilities": {}},
+            "root": {"path": "rootfs", "readonly": True},
+            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
+                       {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}, *mounts],
+            "linux": {"namespaces": [{"type": kind} for kind in
+                                     ("pid", "mount", "ipc", "uts", "network")]}}
+        (self.root.parent / "config.json").write_text(json.dumps(spec))
+        name = f"locket-image-{os.getpid()}-{self.count}"
+        return name, ["runc", "--root", self.programs.folder / "runc", "run",
+                      "--bundle", self.root.parent, name]
+
+    def run(self, *argv, **more):
+        return harness.run(self.command(argv, **more)[1], check=False)
+
+
+@test
+def each_program_starts_in_a_container_with_a_read_only_root_and_no_capabilities(world):
+    for program in PROGRAMS:
+        done = world.run(f"/usr/bin/{program}", "--version")
+        expect_equal(done.returncode, 0, f"{program}: {done.stderr[-300:]}")
+        expect(VERSION in done.stdout, f"{program} says {done.stdout!r}, not {VERSION}")
+
+
+@test
+def there_is_no_shell_to_start(world):
+    for path in ("/bin/sh", "/usr/bin/sh", "/bin/bash", "/usr/bin/dpkg", "/usr/bin/apt-get"):
+        done = world.run(path)
+        expect(done.returncode != 0, f"{path} was started")
+        expect("no such file or directory" in done.stderr, done.stderr[-300:])
+
+
+@test
+def nothing_but_the_programs_and_the_loader_is_executable_and_nothing_is_setuid(world):
+    found = set()
+    for member, body in world.image.members():
+        expect(member.isdir() or not member.mode & 0o6000, f"{member.name} is setuid or setgid")
+        expect(not member.isreg() or not member.mode & 0o022, f"{member.name} is writable")
+        expect_equal((member.uid, member.gid), (0, 0), member.name)
+        expect(not body.startswith(b"#!"), f"{member.name} is a script")
+        if member.isreg() and member.mode & 0o111 and ".so" not in member.name:
+            found.add(member.name)
+    expect_equal(found, {f"usr/bin/{program}" for program in PROGRAMS}, "executable")
+
+
+@test
+def a_root_in_it_cannot_write_to_it(world):
+    done = world.run("/usr/bin/locket-driver", "--nodeid=n", "--classes=/tmp", "--target-root=/tmp",
+                     "--state-dir=/etc/state", "--endpoint=unix:///etc/csi.sock", user=0)
+    expect(done.returncode != 0, "the driver started in a read-only root")
+    expect("ead-only file system" in done.stderr, done.stderr[-400:])
+
+
+@test
+def a_provider_serves_its_socket_from_the_image(world):
+    folder = world.programs.folder / "providers"
+    folder.mkdir()
+    os.chmod(world.programs.folder, 0o755)
+    user = int(world.image.config["config"]["User"].split(":")[0])
+    os.chown(folder, user, user)
+    name, argv = world.command(
+        ["/usr/bin/locket-provider", "--stores=file", "--provider-dir=/run/providers"],
+        mounts=[{"destination": "/run", "type": "tmpfs", "source": "tmpfs"},
+                {"destination": "/run/providers", "type": "bind", "source": str(folder),
+                 "options": ["bind", "rw"]}])
+    socket = folder / "file.sock"
+    world.programs.start("container", argv, lambda: socket.exists() and harness.accepts(socket))
+    state = ["runc", "--root", world.programs.folder / "runc"]
+    harness.run([*state, "kill", name, "TERM"])
+    wait_until(lambda: world.programs.running["container"].poll() is not None, 10, "its end")
+    expect_equal(world.programs.stop("container"), 0, "the provider's end")
+
+
+@test
+def two_builds_in_other_places_and_times_have_one_digest(world):
+    folder = world.programs.folder / "again"
+    for place in ("bin", "image"):
+        (folder / place).mkdir(parents=True)
+    for program in PROGRAMS:
+        shutil.copyfile(harness.BUILD / "bin" / program, folder / "bin" / program)
+    (folder / "image/packages").symlink_to(world.out / "packages")
+    world.build(folder / "image", folder / "bin", umask=0o077, TZ="Asia/Tokyo", LC_ALL="C")
+    again = Image(folder / "image/oci")
+    expect_equal(again.top["digest"], world.image.top["digest"], "the manifest")
+    tar = f"locket-{VERSION}.oci.tar"
+    expect_equal((folder / "image" / tar).read_bytes(), (world.out / tar).read_bytes(), "the tar")
+
+
+@test
+def the_config_names_the_layers_and_a_user_without_privilege(world):
+    config = world.image.config
+    expect_equal(config["rootfs"]["diff_ids"],
+                 [f"sha256:{sha256(body)}" for body in world.image.tars], "sums of the layers")
+    expect_equal((config["architecture"], config["os"]), (ARCH, "linux"), "the platform")
+    expect_equal(config["config"]["User"], "65532:65532", "the user")
+
+
+@test
+def the_bill_of_materials_names_each_package_and_each_program(world):
+    bill = (world.out / f"locket-{VERSION}-{ARCH}.spdx.json").read_bytes()
+    files = {member.name: body for member, body in world.image.members()}
+    expect_equal(files["usr/share/doc/locket/sbom.spdx.json"], bill, "the one in the image")
+    bill = json.loads(bill)
+    packages = {entry["name"] for entry in bill["packages"]} - {"locket"}
+    status = "var/lib/dpkg/status.d/"
+    expect_equal(packages, {name.removeprefix(status) for name in files if name.startswith(status)},
+                 "the packages")
+    for program in PROGRAMS:
+        row = next(row for row in bill["files"] if row["fileName"] == f"./usr/bin/{program}")
+        have = row["checksums"][1]["checksumValue"]
+        expect_equal(have, sha256(files[f"usr/bin/{program}"]), program)
+    for package in packages:
+        expect(f"usr/share/doc/{package}/copyright" in files, f"{package} has no licence")
+
+
+@test
+def the_certificates_are_those_that_tls_can_use(world):
+    bundle = world.root / "etc/ssl/certs/ca-certificates.crt"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(bundle)
+    usable = len(context.get_ca_certs())
+    expect_equal(usable, bundle.read_text(encoding="ascii").count("BEGIN CERTIFICATE"), "usable")
+    expect(usable > 100, f"only {usable} certificates")
+
+
+@test
+def it_is_small(world):
+    size = sum(layer["size"] for layer in world.image.manifest["layers"])
+    expect(size <= MOST_BYTES, f"{size} bytes to pull, {MOST_BYTES} is the goal")
+
+
+harness.run_tests(World)

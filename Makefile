@@ -90,7 +90,7 @@ $(BUILD)/gen/%.pb-c.c: proto/%.proto
 	@protoc-c -I proto -I /usr/include --c_out=$(BUILD)/gen $<
 $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c | $(gen_c)
 	@mkdir -p $(@D)
-	@$(CC) -I. -I$(BUILD)/gen -std=gnu11 -g -O2 -w -fPIE -ffunction-sections -fdata-sections $(FLAVOR_FLAGS) -c -o $@ $<
+	@$(CC) -I. -I$(BUILD)/gen -std=gnu11 -g -O2 -w -fPIE -ffunction-sections -fdata-sections -fmacro-prefix-map=$(BUILD)/= $(FLAVOR_FLAGS) -c -o $@ $<
 $(LIB_PROTO): $(patsubst $(BUILD)/gen/%.c,$(BUILD)/obj/gen/%.o,$(gen_c))
 
 # --- our code ------------------------------------------------------------------------------------

@@ -224,15 +224,18 @@ fuzz-coverage: ## line coverage of every parser by corpus and unit tests
 sanitize:      ## all C suites under ASan and UBSan, the in-process ones under TSan
 	@BUILD=$(BUILD) tests/check/sanitize.sh
 .PHONY: image image-test
-ARCH   ?= $(shell dpkg --print-architecture)
-image:         ## an OCI image of the programs, below $(BUILD)/image
-	@tests/check/deps.sh build image
-	@$(again) all
-	@deploy/image/build.py $(BUILD)/image "$(PROGRAMS)" $(ARCH)=$(BUILD)/bin
-image-test:    ## each program of the image in a container; two builds, one digest
-	@tests/check/deps.sh build image
-	@$(again) all
-	@BUILD=$(BUILD) PROGRAMS="$(PROGRAMS)" tests/system/image.py
+ARCHES ?= amd64 arm64
+foreign = $(filter-out $(shell dpkg --print-architecture),$(ARCHES))
+binaries = $(foreach a,$(ARCHES),$(a)=$(BUILD)/$(if $(filter $(a),$(foreign)),$(a)/)bin)
+image:         ## an OCI image of the programs for ARCHES, in $(BUILD)/image
+	@tests/check/deps.sh build image $(foreign:%=cross-%)
+	@$(again) all $(foreign:%=cross-%)
+	@deploy/image/build.py $(BUILD)/image "$(PROGRAMS)" $(binaries)
+cross-%:
+	@cc=$$(deploy/image/sysroot.py $(BUILD)/image $*) && \
+		$(MAKE) --no-print-directory BUILD=$(BUILD)/$* CC="$$cc" all
+image-test: image ## each program of the image in a container; two builds, one digest
+	@BUILD=$(BUILD) PROGRAMS="$(PROGRAMS)" BINARIES="$(binaries)" tests/system/image.py
 PREFIX  ?= /usr/local
 install: all   ## programs and manuals below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8

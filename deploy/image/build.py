@@ -53,7 +53,8 @@ def debian_layer(packages, libraries):
     for path, text in ETC.items():
         files[path] = (0o644, text.encode())
     for link, target in LINKS.items():
-        files[link] = (0o777, target)
+        if link == "var/run" or any(path.startswith(f"{target}/") for path in files):
+            files[link] = (0o777, target)
     home = {package: packages.files.get(f"usr/share/doc/{package}", (0, package))[1]
             for package in packages.control}  # some have their papers in another's folder
     others = sorted(set(home.values()) - set(home))

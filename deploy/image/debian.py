@@ -34,6 +34,7 @@ class Packages:
     """Debian packages of one architecture, downloaded into a folder and read in memory."""
 
     def __init__(self, arch, folder):
+        folder = folder.resolve()
         self.arch, self.cache = arch, folder / "packages"
         self.cache.mkdir(parents=True, exist_ok=True)
         self.files = {}  # path: (mode, bytes, or the link's target as text)

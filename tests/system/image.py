@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The image: built twice, unpacked, and its programs started by runc as a cluster would start them.
+"""The image: unpacked, its programs started by runc as a cluster would start them, and built again.
 
-Not one of `make test`, since it asks Debian's archive for packages: `make image-test` runs it.
-PROGRAMS="locket-driver ..."    what must be in it
+Not one of `make test`, since the image asks Debian's archive for packages: see `make image-test`.
+PROGRAMS="locket-driver ..."         what must be in it
+BINARIES="amd64=build/bin ..."       for which architectures, and what was put in
+image.py [WORD...]                   the tests with such a word in their names
 """
 import hashlib
 import io
@@ -23,7 +25,9 @@ from harness import expect, expect_equal, test, wait_until  # noqa: E402
 
 PROGRAMS = os.environ["PROGRAMS"].split()
 VERSION = (harness.ROOT / "VERSION").read_text(encoding="ascii").strip()
+BINARIES = dict(word.split("=") for word in os.environ["BINARIES"].split())
 ARCH = subprocess.check_output(["dpkg", "--print-architecture"], text=True).strip()
+EMULATORS = {"arm64": "qemu-aarch64-static", "amd64": "qemu-x86_64-static"}
 MOST_BYTES = 25_000_000
 
 
@@ -34,11 +38,14 @@ def sha256(body):
 class Image:
     """A layout, read as a client reads it: from index.json on, by digests alone."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, arch):
         self.folder = folder
-        self.index = json.loads((folder / "index.json").read_bytes())
-        self.top = self.index["manifests"][0]
-        self.manifest = json.loads(self.blob(self.top))
+        self.top = json.loads((folder / "index.json").read_bytes())["manifests"][0]
+        manifests = [self.top]
+        if "index" in self.top["mediaType"]:
+            manifests = json.loads(self.blob(self.top))["manifests"]
+        self.manifest = json.loads(self.blob(next(
+            one for one in manifests if one["platform"] == {"architecture": arch, "os": "linux"})))
         self.config = json.loads(self.blob(self.manifest["config"]))
         self.tars = [self.unzip(self.blob(layer)) for layer in self.manifest["layers"]]
 
@@ -58,34 +65,32 @@ class Image:
                 for member in tar:
                     yield member, tar.extractfile(member).read() if member.isreg() else b""
 
+    def unpack(self, root):
+        root.mkdir(parents=True)
+        for body in self.tars:
+            with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+                tar.extractall(root)
+
 
 class World:
-    """The image as `make image` leaves it, unpacked."""
+    """The image as `make image` leaves it, unpacked for this machine."""
 
     def __init__(self, programs):
         self.programs = programs
         self.out = harness.BUILD / "image"
-        self.build(self.out, harness.BUILD / "bin", TZ="UTC")
-        self.image = Image(self.out / "oci")
+        self.images = {arch: Image(self.out / "oci", arch) for arch in BINARIES}
+        self.image = self.images[ARCH]
         self.root = programs.folder / "bundle/rootfs"
-        self.root.mkdir(parents=True)
-        for body in self.image.tars:
-            with tarfile.open(fileobj=io.BytesIO(body)) as tar:
-                tar.extractall(self.root)
+        self.image.unpack(self.root)
         self.count = 0
         # A plain user's namespace has no other user than root.
         self.user = int(self.image.config["config"]["User"].split(":")[0])
         if not harness.is_gid_mapped(self.user):
             self.user = 0
 
-    @staticmethod
-    def build(out, folder, umask=0o022, **environment):
-        done = subprocess.run(
-            [harness.ROOT / "deploy/image/build.py", out, " ".join(PROGRAMS), f"{ARCH}={folder}"],
-            env={**os.environ, **environment}, umask=umask, check=False, text=True, timeout=240,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        expect(done.returncode == 0, f"the image cannot be built: {done.stdout[-400:]}")
-        print(done.stdout, end="", flush=True)
+    def members(self):
+        for image in self.images.values():
+            yield from image.members()
 
     def command(self, argv, user=None, mounts=()):
         """The command line by which runc starts argv in the image, and the container's name."""
@@ -130,7 +135,7 @@ def there_is_no_shell_to_start(world):
 @test
 def nothing_but_the_programs_and_the_loader_is_executable_and_nothing_is_setuid(world):
     found = set()
-    for member, body in world.image.members():
+    for member, body in world.members():
         expect(member.isdir() or not member.mode & 0o6000, f"{member.name} is setuid or setgid")
         expect(not member.isreg() or not member.mode & 0o022, f"{member.name} is writable")
         expect_equal((member.uid, member.gid), (0, 0), member.name)
@@ -168,23 +173,41 @@ def a_provider_serves_its_socket_from_the_image(world):
 
 
 @test
-def two_builds_in_other_places_and_times_have_one_digest(world):
-    folder = world.programs.folder / "again"
-    for place in ("bin", "image"):
-        (folder / place).mkdir(parents=True)
-    for program in PROGRAMS:
-        shutil.copyfile(harness.BUILD / "bin" / program, folder / "bin" / program)
-    (folder / "image/packages").symlink_to(world.out / "packages")
-    world.build(folder / "image", folder / "bin", umask=0o077, TZ="Asia/Tokyo", LC_ALL="C")
-    again = Image(folder / "image/oci")
-    expect_equal(again.top["digest"], world.image.top["digest"], "the manifest")
+def a_second_build_elsewhere_with_another_umask_clock_and_locale_has_the_same_digest(world):
+    folder, words = world.programs.folder / "again", []
+    for arch, place in BINARIES.items():
+        (folder / arch).mkdir(parents=True)
+        for program in PROGRAMS:
+            shutil.copyfile(harness.ROOT / place / program, folder / arch / program)
+        words.append(f"{arch}={folder / arch}")
+    (folder / "image").mkdir()
+    for shared in ("packages", *(f"apt-{arch}" for arch in BINARIES)):
+        (folder / "image" / shared).symlink_to(world.out / shared)
+    done = subprocess.run(
+        [harness.ROOT / "deploy/image/build.py", folder / "image", " ".join(PROGRAMS), *words],
+        env={**os.environ, "TZ": "Asia/Tokyo", "LC_ALL": "C"}, umask=0o077, check=False, text=True,
+        timeout=240, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    expect(done.returncode == 0, f"the image cannot be built: {done.stdout[-400:]}")
+    expect_equal(Image(folder / "image/oci", ARCH).top, world.image.top, "what index.json names")
     tar = f"locket-{VERSION}.oci.tar"
-    expect_equal((folder / "image" / tar).read_bytes(), (world.out / tar).read_bytes(), "the tar")
+    have, want = ((place / tar).read_bytes() for place in (folder / "image", world.out))
+    expect(have == want, "the tars differ")
+
+
+@test
+def the_programs_of_another_architecture_start_under_emulation(world):
+    for arch in set(BINARIES) - {ARCH}:
+        root = world.programs.folder / arch
+        world.images[arch].unpack(root)
+        for program in PROGRAMS:
+            done = harness.run([EMULATORS[arch], "-L", root, "-E", "LD_BIND_NOW=1",
+                                root / "usr/bin" / program, "--version"])
+            expect(VERSION in done.stdout, f"{program} of {arch} says {done.stdout!r}")
 
 
 @test
 def the_programs_do_not_tell_in_which_folder_they_were_compiled(world):
-    for member, body in world.image.members():
+    for member, body in world.members():
         if member.name.startswith("usr/bin/"):
             for word in (str(harness.ROOT), f"{harness.BUILD.name}/gen", "build-id"):
                 expect(word.encode() not in body, f"{member.name} contains {word}")
@@ -192,29 +215,31 @@ def the_programs_do_not_tell_in_which_folder_they_were_compiled(world):
 
 @test
 def the_config_names_the_layers_and_a_user_without_privilege(world):
-    config = world.image.config
-    expect_equal(config["rootfs"]["diff_ids"],
-                 [f"sha256:{sha256(body)}" for body in world.image.tars], "sums of the layers")
-    expect_equal((config["architecture"], config["os"]), (ARCH, "linux"), "the platform")
-    expect_equal(config["config"]["User"], "65532:65532", "the user")
+    for arch, image in world.images.items():
+        expect_equal(image.config["rootfs"]["diff_ids"],
+                     [f"sha256:{sha256(body)}" for body in image.tars], "sums of the layers")
+        expect_equal(image.config["architecture"], arch, "the platform")
+        expect_equal(image.config["config"]["User"], "65532:65532", "the user")
 
 
 @test
 def the_bill_of_materials_names_each_package_and_each_program(world):
-    bill = (world.out / f"locket-{VERSION}-{ARCH}.spdx.json").read_bytes()
-    files = {member.name: body for member, body in world.image.members()}
-    expect_equal(files["usr/share/doc/locket/sbom.spdx.json"], bill, "the one in the image")
-    bill = json.loads(bill)
-    packages = {entry["name"] for entry in bill["packages"]} - {"locket"}
-    status = "var/lib/dpkg/status.d/"
-    expect_equal(packages, {name.removeprefix(status) for name in files if name.startswith(status)},
-                 "the packages")
-    for program in PROGRAMS:
-        row = next(row for row in bill["files"] if row["fileName"] == f"./usr/bin/{program}")
-        have = row["checksums"][1]["checksumValue"]
-        expect_equal(have, sha256(files[f"usr/bin/{program}"]), program)
-    for package in packages:
-        expect(f"usr/share/doc/{package}/copyright" in files, f"{package} has no licence")
+    for arch, image in world.images.items():
+        bill = (world.out / f"locket-{VERSION}-{arch}.spdx.json").read_bytes()
+        files = {member.name: body for member, body in image.members()}
+        expect_equal(files["usr/share/doc/locket/sbom.spdx.json"], bill, "the one in the image")
+        bill = json.loads(bill)
+        listed = {entry["name"] for entry in bill["packages"]} - {"locket"}
+        status = "var/lib/dpkg/status.d/"
+        inside = {name.removeprefix(status) for name in files if name.startswith(status)}
+        expect_equal(listed, inside, "the packages")
+        for package in listed:
+            expect(f"usr/share/doc/{package}/copyright" in files, f"{package} has no licence")
+        for row in bill["files"]:
+            have = sha256(files[row["fileName"].removeprefix("./")])
+            expect_equal(row["checksums"][1]["checksumValue"], have, row["fileName"])
+        expect_equal({row["fileName"] for row in bill["files"]},
+                     {f"./usr/bin/{program}" for program in PROGRAMS}, "the programs")
 
 
 @test
@@ -229,8 +254,9 @@ def the_certificates_are_those_that_tls_can_use(world):
 
 @test
 def it_is_small(world):
-    size = sum(layer["size"] for layer in world.image.manifest["layers"])
-    expect(size <= MOST_BYTES, f"{size} bytes to pull, {MOST_BYTES} is the goal")
+    for arch, image in world.images.items():
+        size = sum(layer["size"] for layer in image.manifest["layers"])
+        expect(size <= MOST_BYTES, f"{size} bytes of {arch} to pull, {MOST_BYTES} is the goal")
 
 
 harness.run_tests(World)

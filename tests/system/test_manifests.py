@@ -595,4 +595,109 @@ def the_migration_changes_a_node_over_only_when_its_pod_is_deleted(world):
     expect_equal(spec.keys() & {"seLinuxMount", "tokenRequests"}, set(), "what live volumes hang on")
 
 
+# --- the chart -----------------------------------------------------------------------------------------------
+
+CHART = DEPLOY / "chart"
+LINUX_VALUES = """enabled image.repository image.tag image.digest image.pullPolicy crds.enabled crds.image.repository
+ crds.image.tag crds.image.pullPolicy crds.resources crds.annotations crds.podLabels"""
+NODE_VALUES = """affinity driver.resources registrarImage.repository registrarImage.tag registrarImage.digest
+ registrarImage.pullPolicy registrar.resources registrar.logVerbosity livenessProbeImage.repository
+ livenessProbeImage.tag livenessProbeImage.digest livenessProbeImage.pullPolicy livenessProbe.resources
+ updateStrategy kubeletRootDir providersDir additionalProvidersDirs nodeSelector tolerations metricsAddr env
+ priorityClassName daemonsetAnnotations podAnnotations podLabels volumes volumeMounts"""
+OTHER_VALUES = """windows.enabled windows.image.repository logVerbosity logFormatJSON livenessProbe.port
+ livenessProbe.logLevel maxCallRecvMsgSize rbac.install rbac.pspEnabled syncSecret.enabled enableSecretRotation
+ rotationPollInterval providerHealthCheck providerHealthCheckInterval imagePullSecrets tokenRequests
+ automountServiceAccountToken commonLabels nameOverride fullnameOverride"""
+
+
+def upstreams_values():
+    yield from (f"linux.{name}" for name in LINUX_VALUES.split())
+    yield from (f"{os}.{name}" for os in ("linux", "windows") for name in NODE_VALUES.split())
+    yield from OTHER_VALUES.split()
+
+
+def known(table, path):
+    """The row that a value falls under: its own, or that of something it is part of."""
+    parts = path.split(".")
+    return next((row for n in range(len(parts), 0, -1) if (row := ".".join(parts[:n])) in table), None)
+
+
+def leaves(values, prefix=""):
+    for name, value in values.items():
+        yield prefix + name
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{name}.")
+
+
+@test
+def every_value_of_upstreams_chart_is_known_to_ours(_world):
+    table = documents(CHART / "files/values.yaml")[0]
+    expect_equal([path for path in upstreams_values() if not known(table, path)], [])
+
+
+@test
+def every_value_with_an_effect_has_a_default_and_a_template_that_reads_it(_world):
+    table, values = (documents(CHART / name)[0] for name in ("files/values.yaml", "values.yaml"))
+    text = "".join(path.read_text(encoding="utf-8") for path in (CHART / "templates").iterdir())
+    defaults = set(leaves(values))
+    for path in (path for path, reason in table.items() if not reason and path != "global"):
+        expect(path in defaults, f"{path} has a default")
+        expect(re.search(rf"[.$]\w*\.?{re.escape(path.split('.', 1)[-1])}\b", text), f"{path} is read")
+    expect_equal([p for p in defaults if not known(table, p) and not any(t.startswith(p + ".") for t in table)], [])
+    expect_equal([p for p in defaults if table.get(known(table, p) or "")], [], "defaults without effect")
+
+
+@test
+def the_chart_takes_its_objects_from_the_manifests_and_has_their_version(world):
+    version = (harness.ROOT / "VERSION").read_text(encoding="ascii").strip()
+    about = documents(CHART / "Chart.yaml")[0]
+    expect_equal((about["version"], about["appVersion"], about["name"]), (version, version, "secrets-store-csi-driver"))
+    for name in ("base", "components"):
+        expect_equal((CHART / "files" / name).resolve(), DAEMONSET / name)
+    text = "".join(path.read_text(encoding="utf-8") for path in (CHART / "templates").iterdir())
+    for name in re.findall(r'"(?:files/)?((?:base|components)/[\w/.-]+\.yaml)"', text):
+        expect((DAEMONSET / name).is_file(), f"{name} is there")
+    defaults = documents(CHART / "values.yaml")[0]
+    containers = world.containers()
+    expect_equal(defaults["linux"]["driver"]["resources"], containers["driver"]["resources"])
+    for name in ("agent", "provider"):
+        expect_equal(defaults["locket"][name]["resources"], containers[name]["resources"])
+
+
+def helm(*words):
+    """What helm renders: its objects, or what it says when it refuses."""
+    command = ["helm", "template", "locket", CHART, "--namespace=kube-system", "--kube-version=1.34.0", *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    return [d for d in yaml.safe_load_all(done.stdout) if d] if done.returncode == 0 else done.stderr
+
+
+if shutil.which("helm"):
+
+    @test
+    def by_default_the_chart_renders_what_the_base_is(world):
+        objects = helm("--set=fullnameOverride=csi-secrets-store,nameOverride=csi-secrets-store,enableSecretRotation=true")
+        theirs = {(o["kind"], o["metadata"]["name"]): o for o in objects}
+        expect_equal(theirs.keys(), {(o["kind"], o["metadata"]["name"]) for o in world.base})
+        for ours in world.base:
+            have = theirs[(ours["kind"], ours["metadata"]["name"])]
+            for part in ("rules", "subjects", "roleRef", "spec"):
+                if ours["kind"] != "DaemonSet":
+                    expect_equal(have.get(part), ours.get(part), f"{ours['metadata']['name']} {part}")
+        have, want = theirs[("DaemonSet", "csi-secrets-store")]["spec"], world.one("DaemonSet")["spec"]
+        expect_equal(have["selector"], want["selector"])
+        for ours, other in zip(want["template"]["spec"]["containers"], have["template"]["spec"]["containers"]):
+            for part in ("name", "image", "command", "securityContext", "resources", "livenessProbe"):
+                expect_equal(other.get(part), ours.get(part), f"{ours['name']} {part}")
+            expect(set(ours["args"]) <= set(other["args"]), f"{ours['name']}: {other['args']}")
+            expect_equal({m["mountPath"] for m in other["volumeMounts"]}, {m["mountPath"] for m in ours["volumeMounts"]})
+
+    @test
+    def the_chart_refuses_the_image_of_the_driver_before_and_a_windows_it_cannot_keep(_world):
+        said = helm("--set=linux.image.repository=mirror.example/csi-secrets-store/driver")
+        expect("name Locket's" in str(said), said)
+        said = helm("--set=windows.enabled=true")
+        expect("give windows.spec" in str(said), said)
+
+
 harness.run_tests(World)

@@ -1,0 +1,85 @@
+{{- /* Names as the chart before makes them: selectors cannot change in an upgrade. */ -}}
+{{- define "locket.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "locket.fullname" -}}
+{{- $name := .Values.nameOverride | default .Chart.Name -}}
+{{- $both := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- .Values.fullnameOverride | default $both | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "locket.labels" -}}
+app: {{ include "locket.name" . }}
+app.kubernetes.io/name: {{ include "locket.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* What --reuse-values brings along are the defaults of the chart before. */ -}}
+{{- define "locket.check" -}}
+{{- if not .Values.locket -}}
+{{- fail "the values are all of the chart before: upgrade with --reset-then-reuse-values, or with your own file" -}}
+{{- end -}}
+{{- if hasSuffix "csi-secrets-store/driver" .Values.linux.image.repository -}}
+{{- fail "linux.image.repository is the image of the driver before: name Locket's, or leave it out" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "locket.image" -}}
+{{- $image := .Values.linux.image -}}
+{{- $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
+{{- with $image.digest }}@{{ . }}{{ end -}}
+{{- end -}}
+
+{{- define "locket.port" -}}
+{{- .Values.linux.metricsAddr | splitList ":" | last -}}
+{{- end -}}
+
+{{- /* (context, path): a file of deploy/daemonset, with the release's names in the place of its own. */ -}}
+{{- define "locket.read" -}}
+{{- $c := index . 0 -}}
+{{- $c.Files.Get (index . 1)
+    | replace "kube-system" $c.Release.Namespace
+    | replace "app: csi-secrets-store" (printf "app: %s" (include "locket.name" $c))
+    | replace "name: csi-secrets-store" (printf "name: %s" (include "locket.fullname" $c))
+    | replace "8095" (include "locket.port" $c)
+    | replace "/var/lib/kubelet" $c.Values.linux.kubeletRootDir
+    | replace "/var/run/secrets-store-csi-providers" $c.Values.linux.providersDir
+    | replace "image: locket" (printf "image: %s" (include "locket.image" $c)) -}}
+{{- end -}}
+
+{{- /* (context, path): its objects, with the release's labels. */ -}}
+{{- define "locket.objects" -}}
+{{- $c := index . 0 -}}
+{{- range splitList "\n---\n" (include "locket.read" .) }}
+{{- $object := fromYaml . }}
+{{- $labels := $object.metadata.labels | default dict }}
+{{- $_ := set $object.metadata "labels" (merge (dict) $labels (fromYaml (include "locket.labels" $c))) }}
+---
+{{ toYaml $object }}
+{{- end }}
+{{- end -}}
+
+{{- /* (table of files/values.yaml, prefix, values): a line for each value that does nothing. */ -}}
+{{- define "locket.warnings" -}}
+{{- $table := index . 0 }}
+{{- $prefix := index . 1 }}
+{{- range $name, $value := index . 2 }}
+{{- $path := print $prefix $name }}
+{{- if hasKey $table $path }}
+{{- with get $table $path }}
+WARNING: {{ $path }} has no effect: {{ . }}
+{{- end }}
+{{- else if and (kindIs "map" $value) $value }}
+{{- include "locket.warnings" (list $table (print $path ".") $value) }}
+{{- else }}
+WARNING: {{ $path }} is unknown to this chart
+{{- end }}
+{{- end }}
+{{- end -}}

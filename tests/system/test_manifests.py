@@ -412,9 +412,9 @@ def the_image_is_one_of_this_version_and_of_no_registry(world):
         expect_equal({c["image"] for c in pod["containers"]}, {f"localhost/locket:{version}"}, preset)
 
 
-# Flags of the driver that come with the agent.
-AWAITED = set() if (harness.BUILD / "bin/locket-agent").exists() else {
-    "--agent-socket", "--registration-folder", "--kubelet-endpoint"}
+# The driver's flags for kubelet's registration come with its registrar.
+REGISTRAR = (harness.ROOT / "driver/serve/registration.c").exists()
+AWAITED = set() if REGISTRAR else {"--registration-folder", "--kubelet-endpoint"}
 
 
 @functools.lru_cache(None)
@@ -428,8 +428,6 @@ def every_flag_is_one_that_the_program_has(world):
     for preset, pod in world.pods():
         for container in pod["containers"]:
             program = pathlib.PurePath(container["command"][0]).name
-            if not (harness.BUILD / "bin" / program).exists():
-                continue
             for argument in container["args"]:
                 flag = argument.partition("=")[0]
                 known = re.search(rf"^\s*{re.escape(flag)}\b", help_of(program), re.MULTILINE)
@@ -446,8 +444,8 @@ def sockets_and_folders_are_mounted_where_flags_say(world):
             if path.startswith("/") and flag != "--kubelet-endpoint":
                 expect(any(path.startswith(place) for place in places), f"{name}: {argument} is not mounted")
     sockets = [
-        next(a for a in world.containers()[name]["args"] if a.startswith(flag)).partition("=")[2]
-        for name, flag in (("driver", "--agent-socket"), ("agent", "--socket"))
+        next(a for a in world.containers()[name]["args"] if a.startswith("--agent-socket=")).partition("=")[2]
+        for name in ("driver", "agent")
     ]
     expect_equal(sockets[0], sockets[1], "the agent's socket")
 
@@ -457,7 +455,7 @@ def probes_ask_ports_that_are_served(world):
     for preset in PRESETS:
         for name, container in world.containers(preset).items():
             served = {p["name"]: p["containerPort"] for p in container.get("ports", [])}
-            listens = [a for a in container["args"] if a.startswith(("--http=", "--health-addr="))]
+            listens = [a for a in container["args"] if a.startswith(("--metrics-addr=", "--health-addr="))]
             expect_equal({int(a.rpartition(":")[2]) for a in listens}, set(served.values()), name)
             for probe in ("livenessProbe", "readinessProbe"):
                 if "httpGet" in container.get(probe, {}):

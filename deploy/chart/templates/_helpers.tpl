@@ -37,9 +37,6 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- with $image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
-{{- define "locket.port" -}}
-{{- .Values.linux.metricsAddr | splitList ":" | last -}}
-{{- end -}}
 
 {{- /* (context, path): a file of deploy/daemonset, with the release's names in the place of its own. */ -}}
 {{- define "locket.read" -}}
@@ -48,7 +45,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
     | replace "kube-system" $c.Release.Namespace
     | replace "app: csi-secrets-store" (printf "app: %s" (include "locket.name" $c))
     | replace "name: csi-secrets-store" (printf "name: %s" (include "locket.fullname" $c))
-    | replace "8095" (include "locket.port" $c)
+    | replace "metrics-addr=:8095" (printf "metrics-addr=%s" $c.Values.linux.metricsAddr)
+    | replace "8095" ($c.Values.linux.metricsAddr | splitList ":" | last)
+    | replace "9808" (toString $c.Values.livenessProbe.port)
     | replace "/var/lib/kubelet" $c.Values.linux.kubeletRootDir
     | replace "/var/run/secrets-store-csi-providers" $c.Values.linux.providersDir
     | replace "image: locket" (printf "image: %s" (include "locket.image" $c)) -}}

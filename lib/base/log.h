@@ -33,6 +33,7 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 #define KEY_STORE "store"
 #define KEY_STATE "state"
 #define KEY_PID "pid"
+#define KEY_CALL "call"
 
 struct log_field {
     const char *key;  /* one of KEY_* */

@@ -40,6 +40,7 @@ static int start_thread(size_t stack, void *(*run)(void *), void *arg)
     int result;
 
     (void)sigfillset(&all);
+    (void)sigdelset(&all, SIGSYS); /* see lib/base/sandbox.h */
     (void)pthread_sigmask(SIG_SETMASK, &all, &old);
     (void)pthread_attr_init(&attr);
     (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/main/config.h"
 
+#include "lib/base/sandbox.h"
+
 #define AT(member) offsetof(struct config, member)
 #define KLOG "klog's; this program logs to stderr alone"
 #define AGENTS "metrics over HTTP are the agent's; locketctl metrics prints them"
@@ -74,6 +76,8 @@ static const struct option_row rows[] = {
       "which providers are told the versions that a volume holds" },
     { "require-readonly", OPTION_BOOL, AT(require_readonly), "true", NULL,
       "refuse volumes that a pod does not mount readOnly" },
+    { "sandbox", OPTION_TEXT, AT(sandbox_switch), SANDBOX_DEFAULT, "on|off",
+      "give up capabilities and system calls before serving" },
 #ifdef LOCKET_FAULTS
     { "list-faults", OPTION_BOOL, AT(list_faults), NULL, NULL, "print the fault points and exit" },
 #endif
@@ -200,6 +204,8 @@ static int check(struct config *config, struct error *err)
     if (check_rows(&config->provider_folders, "provider-folder", true, err) < 0 ||
         check_rows(&config->provider_audiences, "provider-audiences", false, err) < 0 ||
         attribute_override_parse(config->attribute_override, &config->override, err) < 0)
+        return -1;
+    if (sandbox_switch_parse(config->sandbox_switch, &config->sandbox, err) < 0)
         return -1;
     return send_versions_parse(config->send_current_versions, &config->send_versions, err);
 }

@@ -33,12 +33,14 @@ struct config {
     struct option_texts provider_audiences; /* NAME=AUD,AUD */
     char *send_current_versions;
     bool require_readonly;
+    char *sandbox_switch;
     bool list_faults; /* test builds */
 
     /* Made of the above by config_parse. */
     char *socket; /* of endpoint, without its scheme */
     enum attribute_override override;
     enum send_versions send_versions;
+    bool sandbox;
     char *folder_list; /* what finder's folders point into */
     struct provider_finder finder;
 };

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "driver/main/config.h"
+#include "driver/main/sandbox.h"
 #include "driver/serve/admin.h"
 #include "driver/serve/identity.h"
 #include "driver/serve/node.h"
@@ -159,6 +160,19 @@ static void tell_of_itself(struct program *p)
     admin_facts_pool(facts, p->node.unpublishers);
 }
 
+static void wait_for_end(struct program *p)
+{
+    sigset_t set;
+    int got = 0;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SANDBOX_SIGNAL);
+    while (sigwait(&set, &got) != 0 || got == SANDBOX_SIGNAL)
+        metrics_add(p->app.metrics, VM_REFUSED_CALLS, NULL, (double)sandbox_log_refusals());
+}
+
 static int serve(struct program *p, struct error *err)
 {
     struct node_config node = {
@@ -176,8 +190,6 @@ static int serve(struct program *p, struct error *err)
                                               .services = admin,
                                               .service_count = COUNT_OF(admin),
                                               .ended = call_ended };
-    sigset_t set;
-    int got = 0;
 
     identity_init(&p->identity, p->config.driver_name, &p->app);
     node_init(&p->node, &node, &p->app);
@@ -189,11 +201,7 @@ static int serve(struct program *p, struct error *err)
     wishes_listen(&p->app);
     log_event(LOG_INFO, "serving", WITH_TEXT(KEY_SOCKET, p->config.socket),
               WITH_NUMBER(KEY_COUNT, (int64_t)p->app.recovered));
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigaddset(&set, SIGINT);
-    while (sigwait(&set, &got) != 0)
-        continue;
+    wait_for_end(p);
     log_event(LOG_INFO, "stopping: publishes are refused, unpublishes still served");
     node_stop_publishing(&p->node);
     rpc_server_free(p->csi_server, DRAIN_MS);
@@ -209,6 +217,8 @@ static int run(struct program *p, struct error *err)
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread: all inherit it */
+    if (p->config.sandbox && driver_sandbox_enter(err) < 0)
+        return -1;
     if (build(p, err) < 0 || serve(p, err) < 0)
         return -1;
     wishes_end(&p->app);

@@ -71,5 +71,8 @@ const struct metric_row volume_metric_rows[VM_COUNT] = {
     [VM_TMPFS_BYTES] = GAUGE("locket_tmpfs_bytes", "Sum of the sizes of all volumes' tmpfs.", NULL),
     [VM_TMPFS_BUDGET_BYTES] = GAUGE("locket_tmpfs_budget_bytes",
                                     "What that sum may reach before publishes are refused.", NULL),
+    [VM_REFUSED_CALLS] =
+        COUNTER("locket_refused_calls_total",
+                "System calls that the driver's sandbox refused: any is worth a look.", NULL),
     [VM_BUILD_INFO] = GAUGE("locket_build_info", "1, with the version as label.", "version"),
 };

@@ -33,6 +33,7 @@ enum volume_metric {
     VM_OLDEST_CHECK_SECONDS,
     VM_TMPFS_BYTES,
     VM_TMPFS_BUDGET_BYTES,
+    VM_REFUSED_CALLS,
     VM_BUILD_INFO, /* version */
     VM_COUNT,
 };

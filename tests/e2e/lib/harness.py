@@ -66,6 +66,9 @@ def run_tests(make_world):
         for function in _tests:
             if not only or any(word in function.__name__ for word in only):
                 failed += not _run_one(function, world, programs)
+        for line in programs.refused_calls():
+            print(f"FAIL the sandbox refused what a program of ours asked for: {line}", flush=True)
+            failed += 1
     sys.exit(1 if failed else 0)
 
 
@@ -180,6 +183,15 @@ class Programs:
         except subprocess.TimeoutExpired:
             program.kill()
             return program.wait(10)
+
+    def refused_calls(self):
+        """What the programs' logs say of system calls that are on no list of theirs."""
+        return [
+            f"{log.name}: {line}"
+            for log in sorted(self.folder.glob("*.log"))
+            for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+            if "a system call was refused" in line
+        ]
 
     def print_ends(self):
         for log in sorted(self.folder.glob("*.log")):

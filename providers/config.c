@@ -5,6 +5,7 @@
 
 #include "lib/base/crypto.h"
 #include "lib/base/fs.h"
+#include "lib/base/sandbox.h"
 
 #define AT(member) offsetof(struct provider_config, member)
 
@@ -24,6 +25,10 @@ static const struct option_row rows[] = {
       "key of the versions shown; the same on all nodes makes them equal; empty: a random one" },
     { "allow-uid", OPTION_INT, AT(allow_uid), "-1", "UID",
       "this user's processes may connect too, besides root and the own user" },
+    { "readable", OPTION_TEXTS, AT(readable), NULL, "PATH",
+      "classes may name CA files below it, besides the system's own folders; may be repeated" },
+    { "sandbox", OPTION_TEXT, AT(sandbox_switch), SANDBOX_DEFAULT, "on|off",
+      "give up system calls and paths before serving" },
     { "log-format-json", OPTION_BOOL, AT(log_json), NULL, NULL, "log JSON instead of text" },
     { "v", OPTION_INT, AT(verbosity), "0", "LEVEL", "2 or more: debug lines too" },
     { "version", OPTION_BOOL, AT(version), NULL, NULL, "print the version as JSON and exit" },
@@ -99,7 +104,8 @@ int provider_config_parse(int argc, char **argv, struct provider_config *ret, st
 {
     struct provider_config config CLEANUP(provider_config_done) = { 0 };
 
-    if (options_parse(&table, argc, argv, &config, NULL, err) < 0)
+    if (options_parse(&table, argc, argv, &config, NULL, err) < 0 ||
+        sandbox_switch_parse(config.sandbox_switch, &config.sandbox, err) < 0)
         return -1;
     if (read_key(&config, err) < 0)
         return error_within(err, "--hmac-key-file");

@@ -15,6 +15,9 @@ struct provider_config {
     char *health_addr;
     char *file_root;
     char *hmac_key_file;
+    struct option_texts readable; /* folders and files that a class may name */
+    char *sandbox_switch;
+    bool sandbox;      /* made of it */
     int64_t allow_uid; /* may connect besides root; -1: nobody */
     bool log_json;
     int64_t verbosity;

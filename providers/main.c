@@ -12,6 +12,7 @@
 #include "lib/net/rpc_server.h"
 #include "providers/config.h"
 #include "providers/health.h"
+#include "providers/sandbox.h"
 #include "providers/serve.h"
 #include "providers/workers.h"
 
@@ -80,8 +81,9 @@ static void wait_for_end(void)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
-    while (sigwait(&set, &got) != 0)
-        continue;
+    (void)sigaddset(&set, SANDBOX_SIGNAL);
+    while (sigwait(&set, &got) != 0 || got == SANDBOX_SIGNAL)
+        (void)sandbox_log_refusals();
 }
 
 static int run_worker(const struct provider_config *config, struct error *err)
@@ -104,7 +106,7 @@ static int run_worker(const struct provider_config *config, struct error *err)
     struct rpc_server *server = NULL;
 
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* a worker does not outlive its supervisor */
-    if (make_store(config, &provider, err) < 0)
+    if (provider_sandbox_enter(config, err) < 0 || make_store(config, &provider, err) < 0)
         return -1;
     provider_service_init(&service, provider);
     extras_service_init(&extras, provider);
@@ -126,6 +128,8 @@ static int run_supervisor(const struct provider_config *config, char **argv, str
 
     if (fs_mkdirs(config->folder, 0700, err) < 0)
         return error_within(err, "--provider-dir");
+    if (provider_sandbox_enter(config, err) < 0)
+        return -1;
     if (*config->health_addr && health_start(config->health_addr, &workers, &health, err) < 0)
         return -1;
     result = workers_run(&workers, config->stores, argv, err);

@@ -78,6 +78,7 @@ must_check int object_version_make(const struct secret *key, const char *config,
 struct provider_row {
     const char *name;
     int (*make)(const struct provider_config *config, struct provider **ret, struct error *err);
+    bool network; /* is the store reached over a network? Its process has TCP and DNS then */
 };
 extern const struct provider_row provider_rows[];
 extern const size_t provider_row_count;

@@ -11,6 +11,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "lib/base/sandbox.h"
 #include "providers/provider.h"
 
 extern char **environ;
@@ -166,12 +167,14 @@ int workers_run(struct workers *w, const char *stores, char **argv, struct error
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGCHLD);
+    (void)sigaddset(&set, SANDBOX_SIGNAL);
     while (got != SIGTERM && got != SIGINT) {
         struct timespec wait;
 
         start_due(w);
         wait = clock_mono_timespec(next_ms(w));
         got = sigtimedwait(&set, NULL, &wait);
+        (void)sandbox_log_refusals();
         (void)reap(w, got != SIGTERM && got != SIGINT);
     }
     stop_all(w);

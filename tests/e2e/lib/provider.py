@@ -10,6 +10,7 @@ def start_provider(programs, folder, stores, flags=()):
         raise Skip(f"{program.name} is not built")
     programs.start(
         "provider",
-        [program, f"--provider-dir={folder}", "--stores=" + ",".join(stores), *flags],
+        [program, f"--provider-dir={folder}", "--stores=" + ",".join(stores),
+         f"--readable={programs.folder}", *flags],
         lambda: all(accepts(folder / f"{store}.sock") for store in stores),
     )

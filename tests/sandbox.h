@@ -29,7 +29,7 @@ static inline int sandbox_errno(long result)
 }
 
 /* In the child: prints what came of the row. */
-static int sandbox_row_try(const struct sandbox_row *row)
+static inline int sandbox_row_try(const struct sandbox_row *row)
 {
     int got = row->attempt();
 
@@ -39,7 +39,7 @@ static int sandbox_row_try(const struct sandbox_row *row)
 }
 
 /* In the suite: a child, told by these words what to do, must answer as the row says. */
-static void sandbox_row_check(const struct sandbox_row *row, const char *words)
+static inline void sandbox_row_check(const struct sandbox_row *row, const char *words)
 {
     autofree char *command = str_printf("%s child %s 2>&1", sandbox_self, words);
     autofree char *want = str_printf("%d %d\n", row->want, row->refused);
@@ -57,7 +57,7 @@ static void sandbox_row_check(const struct sandbox_row *row, const char *words)
         fail_msg("%s: want %swith a line when refused, have:\n%s", row->says, want, all);
 }
 
-static void sandbox_rows_check(const struct sandbox_row *rows, size_t count, const char *table)
+static inline void sandbox_rows_check(const struct sandbox_row *rows, size_t count, const char *table)
 {
     for (size_t i = 0; i < count; i++) {
         autofree char *words = str_printf("%s %zu", table, i);
@@ -81,7 +81,7 @@ static inline uint64_t sandbox_capabilities(const char *name)
     return set;
 }
 
-static int sandbox_suite_start(void)
+static inline int sandbox_suite_start(void)
 {
     return readlink("/proc/self/exe", sandbox_self, sizeof(sandbox_self) - 1) > 0 ? 0 : -1;
 }

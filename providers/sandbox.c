@@ -6,6 +6,7 @@
 #include <link.h>
 #include <linux/capability.h>
 #include <sys/auxv.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -24,6 +25,7 @@ static const struct sandbox_call network_calls[] = {
     /* getaddrinfo asks which families the machine has, and without an answer takes both. */
     SANDBOX_CALL_ANSWER_IS(socket, 0, AF_NETLINK, EAFNOSUPPORT),
     SANDBOX_CALL(sendmmsg),
+    SANDBOX_CALL_IS(ioctl, 1, FIONREAD), /* the resolver, before it reads an answer */
     SANDBOX_CALL_IF(mmap, 3, MAP_ANONYMOUS, 0),
 };
 

@@ -54,10 +54,11 @@ static inline void sandbox_row_check(const struct sandbox_row *row, const char *
         (void)snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s", line);
     }
     if (pclose(said) != 0 || strcmp(line, want) != 0 || logged != (row->refused > 0))
-        fail_msg("%s: want %swith a line when refused, have:\n%s", row->says, want, all);
+        fail_msg("%s: want %s(and a line when refused) have:\n%s", row->says, want, all);
 }
 
-static inline void sandbox_rows_check(const struct sandbox_row *rows, size_t count, const char *table)
+static inline void sandbox_rows_check(const struct sandbox_row *rows, size_t count,
+                                      const char *table)
 {
     for (size_t i = 0; i < count; i++) {
         autofree char *words = str_printf("%s %zu", table, i);

@@ -14,14 +14,13 @@
 #include "lib/base/log.h"
 #include "lib/base/sandbox_paths.h"
 
-#if defined(__x86_64__)
-#define OWN_ARCH AUDIT_ARCH_X86_64
-#define RESULT_OF(context) ((context)->uc_mcontext.gregs[REG_RAX])
-#elif defined(__aarch64__)
+/* What the kernel calls this architecture, and where a system call's result is in a context. */
+#ifdef __aarch64__
 #define OWN_ARCH AUDIT_ARCH_AARCH64
 #define RESULT_OF(context) ((context)->uc_mcontext.regs[0])
 #else
-#error "name this architecture's audit number, and where a system call's result is"
+#define OWN_ARCH AUDIT_ARCH_X86_64
+#define RESULT_OF(context) ((context)->uc_mcontext.gregs[REG_RAX])
 #endif
 
 enum {

@@ -3,7 +3,12 @@
  * Children of this binary take the sandbox of the provider's supervisor or of a store's process,
  * and try to reach what is not theirs.
  */
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <resolv.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -122,6 +127,44 @@ static int tcp(void)
     return try_socket(AF_INET);
 }
 
+/* A name server that knows no name. */
+static void *answer_queries(void *arg)
+{
+    uint8_t packet[512];
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    ssize_t got;
+
+    while ((got = recvfrom(*(int *)arg, packet, sizeof(packet), 0, (struct sockaddr *)&from,
+                           &len)) > 3) {
+        packet[2] = 0x81; /* an answer, */
+        packet[3] = 0x83; /* of NXDOMAIN */
+        (void)sendto(*(int *)arg, packet, (size_t)got, 0, (const struct sockaddr *)&from, len);
+    }
+    return NULL;
+}
+
+/* The C library's resolver, whatever it calls: told that there is no such name. */
+static int resolve_name(void)
+{
+    static int fd; /* of a thread that outlives this function */
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof(addr);
+    struct addrinfo *found = NULL;
+    pthread_t thread;
+    int result;
+
+    fd = socket(AF_INET, SOCK_DGRAM, 0);
+    if (bind(fd, (const struct sockaddr *)&addr, len) < 0 ||
+        getsockname(fd, (struct sockaddr *)&addr, &len) < 0 ||
+        pthread_create(&thread, NULL, answer_queries, &fd) != 0 || res_init() < 0)
+        return errno;
+    _res.nsaddr_list[0] = addr;
+    _res.nscount = 1;
+    result = getaddrinfo("a.name.of.nobody.invalid.", "1", NULL, &found);
+    return result == EAI_NONAME ? 0 : ENETUNREACH;
+}
+
 static int netlink_quietly(void)
 {
     return try_socket(AF_NETLINK);
@@ -181,6 +224,7 @@ static const struct sandbox_row vault_rows[] = {
     { "no credential of another", read_token, EACCES, 0 },
     { "no user names", read_users, EACCES, 0 },
     { "the network", tcp, 0, 0 },
+    { "names of it", resolve_name, 0, 0 },
     { "getaddrinfo's question is answered quietly", netlink_quietly, EAFNOSUPPORT, 0 },
     { "no program", start_true, EPERM, 1 },
 };

@@ -309,7 +309,7 @@ int main(int argc, char **argv)
     };
 
     if (argc == 2 && strcmp(argv[1], "seven") == 0)
-        return 7;
+        _exit(7); /* a leak checker would look around */
     if (argc > 4)
         return child(argv);
     assert_int_equal(sandbox_suite_start(), 0);

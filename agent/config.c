@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/config.h"
 
+#include "lib/base/sandbox.h"
+
 #define AT(member) offsetof(struct agent_config, member)
 
 static const struct option_row rows[] = {
@@ -19,6 +21,8 @@ static const struct option_row rows[] = {
       "serve /healthz, /livez and /readyz there; empty: do not" },
     { "metrics-addr", OPTION_TEXT, AT(metrics_addr), ":8095", "HOST:PORT",
       "serve /metrics there; empty: do not" },
+    { "sandbox", OPTION_TEXT, AT(sandbox_switch), SANDBOX_DEFAULT, "on|off",
+      "give up system calls and paths before serving" },
     { "log-format-json", OPTION_BOOL, AT(log_json), NULL, NULL, "log JSON instead of text" },
     { "v", OPTION_INT, AT(verbosity), "0", "LEVEL", "2 or more: debug lines too" },
     { "version", OPTION_BOOL, AT(version), NULL, NULL, "print the version as JSON and exit" },
@@ -48,7 +52,8 @@ int agent_config_parse(int argc, char **argv, struct agent_config *ret, struct e
 {
     struct agent_config config CLEANUP(agent_config_done) = { 0 };
 
-    if (options_parse(&table, argc, argv, &config, NULL, err) < 0)
+    if (options_parse(&table, argc, argv, &config, NULL, err) < 0 ||
+        sandbox_switch_parse(config.sandbox_switch, &config.sandbox, err) < 0)
         return -1;
     if (!*config.node_name && !config.version)
         return error_set(err, CODE_INVALID_ARGUMENT, "--node-name (LOCKET_NODE_NAME) must be set");

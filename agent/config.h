@@ -18,6 +18,8 @@ struct agent_config {
     bool log_json;
     int64_t verbosity;
     bool version;
+    char *sandbox_switch;
+    bool sandbox; /* made of it */
 };
 
 /* Parses flags over environment over defaults. Ownership: agent_config_done.

@@ -12,6 +12,7 @@
 #include "agent/csi_driver.h"
 #include "agent/page.h"
 #include "agent/pod_watch.h"
+#include "agent/sandbox.h"
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/base/harden.h"
@@ -80,6 +81,17 @@ static int read_kube_config(const struct agent_config *c, struct kube_config *re
                                   getenv("KUBERNETES_SERVICE_PORT"), c->token_folder, ret, err);
 }
 
+/* The socket's folder, which the driver (root) passes through and nobody else. */
+static int make_folder(const char *socket, struct error *err)
+{
+    const char *slash = strrchr(socket, '/');
+    autofree char *folder = slash ? xstrndup(socket, (size_t)(slash - socket)) : NULL;
+
+    if (!folder || !*folder)
+        return 0;
+    return fs_mkdirs(folder, 0700, err);
+}
+
 static int build(struct program *p, struct error *err)
 {
     struct kube_config kube autokubeconfig = { 0 };
@@ -87,7 +99,10 @@ static int build(struct program *p, struct error *err)
     struct kube_api_metrics counted;
     struct pod_status_metrics statuses;
 
-    if (read_kube_config(&p->config, &kube, err) < 0)
+    if (make_folder(p->config.socket, err) < 0)
+        return error_within(err, "--agent-socket");
+    if (read_kube_config(&p->config, &kube, err) < 0 ||
+        agent_sandbox_enter(&p->config, &kube, err) < 0)
         return -1;
     p->metrics = metrics_new(agent_metric_rows, AM_COUNT);
     counted = (struct kube_api_metrics){ p->metrics, AM_API_REQUESTS, AM_API_THROTTLED_SECONDS };
@@ -115,27 +130,22 @@ static int start_pages(struct program *p, struct error *err)
     return 0;
 }
 
-/* The socket's folder, which the driver (root) passes through and nobody else. */
-static int make_folder(const char *socket, struct error *err)
-{
-    const char *slash = strrchr(socket, '/');
-    autofree char *folder = slash ? xstrndup(socket, (size_t)(slash - socket)) : NULL;
-
-    if (!folder || !*folder)
-        return 0;
-    return fs_mkdirs(folder, 0700, err);
-}
-
 static void wait_for_end(struct program *p)
 {
     const struct timespec minute = { .tv_sec = TIDY_S };
     sigset_t set;
+    int got = 0;
 
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
-    while (sigtimedwait(&set, NULL, &minute) < 0)
-        class_cache_tidy(p->classes);
+    (void)sigaddset(&set, SANDBOX_SIGNAL);
+    while (got != SIGTERM && got != SIGINT) {
+        got = sigtimedwait(&set, NULL, &minute);
+        if (got < 0)
+            class_cache_tidy(p->classes);
+        (void)sandbox_log_refusals();
+    }
 }
 
 static int serve(struct program *p, struct error *err)
@@ -146,8 +156,6 @@ static int serve(struct program *p, struct error *err)
                                         .service_count = COUNT_OF(services),
                                         .ended = call_ended };
 
-    if (make_folder(p->config.socket, err) < 0)
-        return error_within(err, "--agent-socket");
     cluster_service_init(&p->service, p->classes, p->statuses, p->line);
     if (rpc_server_start(&config, &p->server, err) < 0 || start_pages(p, err) < 0)
         return -1;

@@ -13,6 +13,7 @@
 #ifndef LOCKET_BASE_SANDBOX_H
 #define LOCKET_BASE_SANDBOX_H
 
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -57,6 +58,11 @@ struct sandbox_call {
         .value = (value_), .answer = (errno_)                                                      \
     }
 
+/* clone's flags that make a namespace. */
+#define SANDBOX_NAMESPACES                                                                         \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
+     CLONE_NEWNET)
+
 /* A call may stand in several rows: the first that fits decides. */
 struct sandbox_list {
     const struct sandbox_call *calls;
@@ -66,11 +72,14 @@ struct sandbox_list {
 /* What each of our programs needs: memory that is never both new and executable, threads of its own
  * process, time, descriptors, reading files, unix sockets served and called. */
 extern const struct sandbox_list sandbox_list_common;
+/* Besides: TCP, UDP and the C library's resolver. */
+extern const struct sandbox_list sandbox_list_network;
 
 enum sandbox_access {
     SANDBOX_READ,    /* files and folders below */
     SANDBOX_START,   /* the same, and to start it as a program */
     SANDBOX_SOCKETS, /* the same as READ, and to make and remove sockets and their lock files */
+    SANDBOX_WRITE,   /* the same as READ, and to make, write, rename and remove files */
 };
 
 struct sandbox_path {

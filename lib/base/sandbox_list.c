@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * sandbox_list.c - the system calls that every program needs, found by running the suites.
+ * sandbox_list.c - the system calls that every program needs, and those of a network, found by
+ * running the suites.
  * The C library's newer and older ways stand beside each other: which it takes is its own affair.
  */
 #include <errno.h>
-#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -25,10 +26,7 @@ static const struct sandbox_call common[] = {
     SANDBOX_CALL_IF(mprotect, 2, PROT_EXEC, 0),
     /* Threads, never processes or namespaces. clone3 hides its flags from a filter; the C library
      * takes clone where it is not there. */
-    SANDBOX_CALL_IF(clone, 0,
-                    CLONE_THREAD | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
-                        CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET,
-                    CLONE_THREAD),
+    SANDBOX_CALL_IF(clone, 0, CLONE_THREAD | SANDBOX_NAMESPACES, CLONE_THREAD),
     SANDBOX_CALL_ANSWER(clone3, ENOSYS),
     SANDBOX_CALL(exit),
     SANDBOX_CALL(exit_group),
@@ -145,4 +143,18 @@ static const struct sandbox_call common[] = {
 #endif
 };
 
+/* Of programs that speak to others over a network. Name services and OpenSSL's modules are loaded
+ * when first needed: memory may be executable that is a file's, never memory that was written to.
+ */
+static const struct sandbox_call network[] = {
+    SANDBOX_CALL_IS(socket, 0, AF_INET),
+    SANDBOX_CALL_IS(socket, 0, AF_INET6),
+    /* getaddrinfo asks which families the machine has, and without an answer takes both. */
+    SANDBOX_CALL_ANSWER_IS(socket, 0, AF_NETLINK, EAFNOSUPPORT),
+    SANDBOX_CALL(sendmmsg),
+    SANDBOX_CALL_IS(ioctl, 1, FIONREAD), /* the resolver, before it reads an answer */
+    SANDBOX_CALL_IF(mmap, 3, MAP_ANONYMOUS, 0),
+};
+
 const struct sandbox_list sandbox_list_common = { common, COUNT_OF(common) };
+const struct sandbox_list sandbox_list_network = { network, COUNT_OF(network) };

@@ -7,6 +7,101 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* --- the list ---
+ */
+
+/* What the system's libraries read: names, certificates, zones, what they load. */
+static const char *const system_paths[] = {
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/etc/ld.so.cache",
+    "/sys/devices/system/cpu",
+    "/dev/null",
+    "/dev/urandom",
+    "/etc/localtime",
+    "/usr/share/zoneinfo",
+};
+
+static const char *const network_paths[] = {
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/nsswitch.conf",
+    "/etc/services",
+    "/run/systemd/resolve",
+    "/run/resolvconf",
+    "/run/NetworkManager",
+    "/etc/ssl",
+    "/etc/pki",
+    "/etc/ca-certificates",
+    "/etc/crypto-policies",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
+    "/usr/share/crypto-policies",
+};
+
+void sandbox_paths_done(struct sandbox_paths *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        free((char *)p->items[i].path);
+    free(p->items);
+}
+
+void sandbox_paths_add(struct sandbox_paths *p, const char *path, enum sandbox_access access)
+{
+    if (p->count == p->room) {
+        p->room = p->room ? 2 * p->room : 64;
+        p->items = xrealloc(p->items, p->room * sizeof(*p->items));
+    }
+    p->items[p->count++] = (struct sandbox_path){ xstrdup(path), access };
+}
+
+static void add_all(struct sandbox_paths *p, const char *const *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        sandbox_paths_add(p, rows[i], SANDBOX_READ);
+}
+
+void sandbox_paths_add_system(struct sandbox_paths *p, bool network)
+{
+    add_all(p, system_paths, COUNT_OF(system_paths));
+    if (network)
+        add_all(p, network_paths, COUNT_OF(network_paths));
+}
+
+/* The folder of a path's last component; "/" would be everything, then it is the path itself. */
+static void add_folder_of(struct sandbox_paths *p, const char *path, enum sandbox_access access)
+{
+    const char *slash = strrchr(path, '/');
+    autofree char *folder = slash && slash > path ? xstrndup(path, (size_t)(slash - path)) : NULL;
+
+    sandbox_paths_add(p, folder ? folder : path, access);
+}
+
+void sandbox_paths_add_configured(struct sandbox_paths *p, const char *path,
+                                  enum sandbox_access access)
+{
+    autofree char *real = path ? realpath(path, NULL) : NULL;
+    struct stat st;
+
+    if (!path || !*path)
+        return;
+    if (real && stat(real, &st) == 0 && S_ISDIR(st.st_mode)) {
+        sandbox_paths_add(p, real, access);
+        return;
+    }
+    add_folder_of(p, path, access);
+    if (real)
+        add_folder_of(p, real, access);
+}
+
+/* --- the kernel ---
+ */
+
 /* As the kernel's headers have them from 6.2 on; Debian 12's are of 6.1. */
 #define FS_TRUNCATE (UINT64_C(1) << 14)
 #define FS_IOCTL_DEV (UINT64_C(1) << 15)
@@ -27,6 +122,8 @@ struct ruleset {
 static const uint64_t rights[] = {
     [SANDBOX_READ] = FS_READ,
     [SANDBOX_START] = FS_READ | LANDLOCK_ACCESS_FS_EXECUTE,
+    [SANDBOX_WRITE] = FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+                      LANDLOCK_ACCESS_FS_MAKE_REG | FS_TRUNCATE,
     [SANDBOX_SOCKETS] = FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |
                         LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK,
 };

@@ -82,6 +82,24 @@ def the_provider_and_each_store_have_a_filter_on_a_filter(world):
 
 
 @test
+def the_agent_has_a_filter_before_it_has_an_api_server(world):
+    folder = world.programs.folder / "agent"
+    folder.mkdir()
+    config = folder / "config"
+    harness.write_json(config, {
+        "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}]})
+    socket = folder / "run/agent.sock"
+    agent = world.programs.start("agent", [
+        harness.BUILD / "bin/locket-agent", "--node-name=n1", f"--kubeconfig={config}",
+        f"--agent-socket={socket}", "--health-addr=127.0.0.1:0", "--metrics-addr=127.0.0.1:0"],
+        lambda: harness.accepts(socket))
+    expect_sandboxed(agent.pid, PROVIDER, 1)
+    world.programs.stop("agent")
+
+
+@test
 def a_worker_that_is_started_again_is_sandboxed_again(world):
     """The supervisor, itself sandboxed, may still start it."""
     old = workers(world)["vault"]

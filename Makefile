@@ -4,6 +4,9 @@
 #   make test       unit, service, contract and system suites
 #   make help       everything else
 BUILD  ?= build
+# Below this folder by a relative name, however it was given: make compares names, and would take an
+# object of the other spelling for up to date.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
 FLAVOR ?= release
 CC     ?= gcc
 ifeq ($(origin CC),default)

@@ -244,6 +244,7 @@ static void run_job(void *arg)
     struct status *s = arg;
     struct pod_status *ps = s->ps;
     struct pod_status_write write CLEANUP(pod_status_write_done) = { .api = ps->api,
+                                                                     .node_label = ps->node_label,
                                                                      .cancel = &ps->cancel };
     struct error err = { 0 };
     bool wanted;
@@ -438,8 +439,10 @@ static struct status *leave(struct pod_status *ps, struct entry *e)
     *at = e->next;
     HASH_DEL(ps->entries, e);
     entry_free(e);
-    if (s->entries)
+    if (s->entries) {
+        touch(s, 0); /* it tells of one target less */
         return NULL;
+    }
     HASH_DEL(ps->statuses, s);
     return s;
 }

@@ -43,7 +43,9 @@ static int look(const struct pod_status_write *j, struct error *err)
     struct strbuf body autostrbuf = { 0 };
     struct error mine = { 0 };
     const char *version;
-    struct pod_status_facts facts = { .pod_name = j->pod_name, .pod_uid = j->pod_uid };
+    struct pod_status_facts facts = { .node_label = j->node_label,
+                                      .pod_name = j->pod_name,
+                                      .pod_uid = j->pod_uid };
 
     if (kube_get(j->api, j->path, j->cancel, &object, &mine) < 0)
         return mine.code == CODE_NOT_FOUND ? 0 : error_copy(err, &mine);

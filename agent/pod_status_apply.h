@@ -12,6 +12,7 @@
 struct pod_status_write {
     struct kube_api *api;
     struct cancel *cancel;
+    const char *node_label; /* borrowed */
     struct strbuf body;
     char *path;
     char *pod_name;

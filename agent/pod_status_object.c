@@ -95,5 +95,7 @@ void pod_status_own(const struct pod_status_facts *facts, const char *resource_v
              resource_version);
     strbuf_add_text(out, "},{\"op\":\"replace\",\"path\":\"/metadata/ownerReferences\",\"value\":");
     add_owner(out, facts);
-    strbuf_add_text(out, "}]");
+    strbuf_add_text(out, "},{\"op\":\"add\",\"path\":\"/metadata/labels\",\"value\":{");
+    add_text(out, "\"" POD_STATUS_NODE_LABEL "\":", facts->node_label);
+    strbuf_add_text(out, "}}]");
 }

@@ -40,7 +40,8 @@ must_check int pod_status_node_label(const char *node, char **ret, struct error 
 /* Appends the object to be applied. */
 void pod_status_write(const struct pod_status_facts *facts, struct strbuf *out);
 
-/* Appends a JSON patch that makes the pod the only owner, if the object still has this version. */
+/* Appends a JSON patch that makes the pod the only owner and this node the object's, if it still
+ * has this version: both at once, since whoever owns it decides whose node it is. */
 void pod_status_own(const struct pod_status_facts *facts, const char *resource_version,
                     struct strbuf *out);
 

@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
 from harness import expect, expect_equal, run_tests, test, wait_until
 from node import mounts_left
+from rig import Refused
 from world import World
 
 
@@ -138,6 +139,45 @@ def a_pod_of_the_same_name_takes_its_forerunners_status_over(world):
     second.unpublish()
     world.delete_pod("zero-0")
     wait_until(lambda: not world.status("zero-0"), 30, "the status collected with its pod")
+
+
+@test
+def a_status_of_another_node_is_taken_over_with_its_pod(world):
+    old = {"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClassPodStatus",
+           "metadata": {"name": "moved-0-shop-app", "namespace": "shop",
+                        "labels": {"internal.secrets-store.csi.k8s.io/node-name": "n2"},
+                        "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "moved-0",
+                                             "uid": "0a6f6f1e-0000-4000-8000-000000000000"}]},
+           "status": {"podName": "moved-0", "mounted": True}}
+    moved = world.make_pod("moved-0")
+    world.cluster.apply(old)
+    moved.must_publish("app")
+    status = world.wait_for_status("moved-0", lambda s: s and owner(s) == moved.uid)
+    expect_equal(list(status["metadata"]["labels"].values()), ["n1"], "node")
+    moved.unpublish()
+
+
+@test
+def the_token_of_a_node_writes_no_other_nodes_status(world):
+    token = (world.token_folder / "token").read_text()
+    pod = world.publish("mine")
+    status = world.wait_for_status("mine")
+    path = world.status_path("mine")
+    label = "internal.secrets-store.csi.k8s.io/node-name"
+    try:
+        world.cluster.call("PATCH", path, {"metadata": {"labels": {label: "n2"}}},
+                           "application/merge-patch+json", token)
+        raise AssertionError("a status was given to another node")
+    except Refused as why:
+        expect_equal(why.status, 422, "status")
+    world.cluster.apply({**status, "metadata": {**status["metadata"], "labels": {label: "n2"},
+                                                "managedFields": None}})
+    try:
+        world.cluster.call("DELETE", path, token=token)
+        raise AssertionError("the status of another node was deleted")
+    except Refused as why:
+        expect_equal(why.status, 422, "status")
+    pod.unpublish()
 
 
 @test
@@ -343,6 +383,8 @@ UNSEEN = {
     ("secretproviderclasspodstatuses", "list"),
     ("csidrivers", "list"),
     ("pods", "list"),
+    ("events", "create"),
+    ("events", "patch"),
     ("secretproviderclasspodstatuses", "create"),  # asked for by an apply that makes the object
     ("secretproviderclasspodstatuses", "delete"),  # by OwnerReferencesPermissionEnforcement
 }
@@ -352,13 +394,15 @@ UNSEEN = {
 def every_call_was_allowed_and_every_right_was_used(world):
     used, refused = set(), []
     for call in world.cluster.audit():
+        if not call["userAgent"].startswith("locket-agent/"):
+            continue
         what = call.get("objectRef", {})
         if call["responseStatus"]["code"] == 403 and not world.cluster.was_young(call):
             refused.append((call["verb"], call["requestURI"]))
         elif "resource" in what:
             used.add((what["resource"], call["verb"]))
     expect_equal(refused, [], "calls that the role did not allow")
-    role = json.loads(world.cluster.kubectl("get", "clusterrole", "locket-agent", "-o", "json"))
+    role = json.loads(world.cluster.kubectl("get", "clusterrole", "secretproviderclasses-role", "-o", "json"))
     given = {(resource, verb) for rule in role["rules"] for resource in rule["resources"]
              for verb in rule["verbs"]}
     expect_equal(given - used, UNSEEN, "rights that nothing used")

@@ -20,7 +20,7 @@ kind: Policy
 omitStages: [RequestReceived]
 rules:
 - level: Metadata
-  users: ["system:serviceaccount:kube-system:locket-agent"]
+  users: ["system:serviceaccount:kube-system:secrets-store-csi-driver"]
 - level: None
 """
 
@@ -106,7 +106,7 @@ class Cluster:
             [self.program("kube-apiserver"), f"--etcd-servers=http://127.0.0.1:{self.etcd_port}",
              "--bind-address=127.0.0.1", f"--secure-port={self.port}",
              "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
-             f"--cert-dir={self.folder}/certs", "--authorization-mode=Node,RBAC",
+             f"--cert-dir={self.folder}/certs", "--authorization-mode=Node,RBAC", "--allow-privileged=true",
              f"--token-auth-file={self.folder}/tokens.csv",
              "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement",
              f"--service-account-issuer={ISSUER}",
@@ -160,12 +160,14 @@ class Cluster:
         path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", path)
 
-    def token_of(self, namespace, account, audience=None, seconds=3600):
-        """A token of a service account, from the API server's own TokenRequest."""
-        spec = {"expirationSeconds": seconds}
+    def token_of(self, namespace, account, audience=None, pod=None):
+        """A token of a service account, bound to a pod (name, uid) as kubelet's are, if one is given."""
+        spec = {"expirationSeconds": 3600}
         if audience:
             spec["audiences"] = [audience]
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        if pod:
+            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod[0], "uid": pod[1]}
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         return self.call("POST", path, body)["status"]["token"]
 

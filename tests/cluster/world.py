@@ -8,13 +8,13 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
-from harness import BUILD, accepts, wait_until, write_json
+from harness import BUILD, ROOT, accepts, wait_until, write_json
 from node import Node, Pod
-from objects import GROUP, old_crds, pod, provider_class
+from objects import GROUP, pod, provider_class
 from provider import start_provider
 from rig import Cluster, Refused, free_ports
 
-ACCOUNT = "locket-agent"
+ACCOUNT = "secrets-store-csi-driver"
 STATUSES = "secretproviderclasspodstatuses"
 
 
@@ -40,34 +40,15 @@ class World:
     # --- the cluster -----------------------------------------------------------------------------
 
     def prepare_cluster(self):
+        """What an administrator does: one apply. And what kubelet's node brings: itself, our pod."""
         c = self.cluster
-        c.apply(*old_crds())
+        c.kubectl("apply", "--server-side", "-k", ROOT / "deploy/daemonset/base")
         c.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-        self.make_account()
+        c.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}},
+                pod(ACCOUNT, "kube-system", account=ACCOUNT))
+        self.agent_pod = self.find(f"/api/v1/namespaces/kube-system/pods/{ACCOUNT}")
         self.make_namespace("shop")
         self.make_class("app", "shop", ["user", "password"])
-
-    def make_account(self):
-        """The agent's, with its role."""
-        name = {"name": ACCOUNT, "namespace": "kube-system"}
-        self.cluster.apply(
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": name},
-            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-             "metadata": {"name": ACCOUNT}, "rules": [
-                 {"apiGroups": [GROUP], "resources": ["secretproviderclasses"],
-                  "verbs": ["get", "list", "watch"]},
-                 {"apiGroups": [GROUP], "resources": [STATUSES],
-                  "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
-                 {"apiGroups": ["storage.k8s.io"], "resources": ["csidrivers"],
-                  "resourceNames": ["secrets-store.csi.k8s.io"], "verbs": ["list", "watch"]},
-                 {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
-             ]},
-            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-             "metadata": {"name": ACCOUNT},
-             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
-                         "name": ACCOUNT},
-             "subjects": [{"kind": "ServiceAccount", **name}]},
-        )
 
     def make_namespace(self, name):
         self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -125,7 +106,8 @@ class World:
     def write_token(self, token=None):
         """The agent's token (or what is given) and the cluster's CA, as a projected volume has them."""
         self.token_folder.mkdir(exist_ok=True)
-        token = token or self.cluster.token_of("kube-system", ACCOUNT)
+        bound = (ACCOUNT, self.agent_pod["metadata"]["uid"])
+        token = token or self.cluster.token_of("kube-system", ACCOUNT, pod=bound)
         (self.token_folder / "token.new").write_text(token)
         (self.token_folder / "token.new").rename(self.token_folder / "token")
         (self.token_folder / "ca.crt").write_bytes(self.cluster.ca_file.read_bytes())

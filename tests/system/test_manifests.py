@@ -276,8 +276,8 @@ def the_agents_role_is_what_its_work_takes_and_no_more(world):
         {
             (GROUP, "secretproviderclasses"): {"get", "list", "watch"},
             (GROUP, "secretproviderclasspodstatuses"): {"get", "create", "patch", "list", "watch", "delete"},
-            ("storage.k8s.io", "csidrivers"): {"get", "list", "watch"},
-            ("", "pods"): {"get", "list", "watch"},
+            ("storage.k8s.io", "csidrivers"): {"list", "watch"},
+            ("", "pods"): {"list", "watch"},
             ("", "events"): {"create", "patch"},
         },
     )

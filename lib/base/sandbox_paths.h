@@ -14,7 +14,9 @@ struct sandbox_paths {
     size_t room;
 };
 
+/* Frees the list. */
 void sandbox_paths_done(struct sandbox_paths *p);
+/* Adds a copy of this path as it is. */
 void sandbox_paths_add(struct sandbox_paths *p, const char *path, enum sandbox_access access);
 
 /* What a flag names: a folder with all below it; of a file its folder, since files are replaced by

@@ -343,6 +343,15 @@ static grpc_server *make_server(const struct rpc_server_config *config)
     return grpc_server_create(&list, NULL);
 }
 
+static int open_listener(struct rpc_server *server, struct error *err)
+{
+    const struct rpc_server_config *c = &server->config;
+    mode_t mode = c->mode ? c->mode : 0600;
+
+    return c->take_over ? rpc_listener_take_over(&server->listener, c->path, mode, err)
+                        : rpc_listener_open(&server->listener, c->path, mode, err);
+}
+
 int rpc_server_start(const struct rpc_server_config *config, struct rpc_server **ret,
                      struct error *err)
 {
@@ -353,8 +362,7 @@ int rpc_server_start(const struct rpc_server_config *config, struct rpc_server *
         server->config.request_bytes_max = RPC_REQUEST_MAX;
     if (!server->config.inflight_bytes_max)
         server->config.inflight_bytes_max = RPC_INFLIGHT_MAX;
-    if (rpc_listener_open(&server->listener, config->path, config->mode ? config->mode : 0600,
-                          err) < 0) {
+    if (open_listener(server, err) < 0) {
         free(server);
         return -1;
     }
@@ -382,6 +390,11 @@ int rpc_server_start(const struct rpc_server_config *config, struct rpc_server *
     });
     *ret = server;
     return 0;
+}
+
+bool rpc_server_is_found(const struct rpc_server *server)
+{
+    return rpc_listener_is_found(&server->listener);
 }
 
 /* Waits until no call is left, or only the armed slots; at most until the time. */

@@ -36,6 +36,7 @@ int64_t rpc_call_left_ms(struct rpc_call *call);
 struct rpc_server_config {
     const char *path; /* socket; a live one is never stolen, a stale one replaced */
     mode_t mode;      /* of the socket; 0: 0600 */
+    bool take_over;   /* whoever serves there loses the path; bound at a hidden name, no lock */
     ProtobufCService *const *services; /* kept: array and services outlive the server */
     size_t service_count;
     const uid_t *uids; /* may connect besides uid 0 and the own uid; copied */
@@ -61,6 +62,9 @@ struct rpc_server;
  * server owns it, or it is not a socket; else by errno. Ownership: rpc_server_free. */
 must_check int rpc_server_start(const struct rpc_server_config *config, struct rpc_server **ret,
                                 struct error *err);
+
+/* Does the path still lead to this server's socket? */
+bool rpc_server_is_found(const struct rpc_server *server);
 
 /* Stops accepting, lets calls in flight finish for at most drain_ms, cancels the rest, unlinks the
  * socket if it is still ours, frees. Blocks at most drain_ms and about 3 s for handlers that were

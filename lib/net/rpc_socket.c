@@ -84,8 +84,9 @@ static bool is_stale(const char *path)
            connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 && errno == ECONNREFUSED;
 }
 
-/* Is what lies at the path ours to replace: nothing, or a socket on which nobody answers? */
-static int check_place(const char *path, struct error *err)
+/* Is what lies at the path ours to replace: nothing, or a socket (of a living process, if so told)?
+ */
+static int check_place(const char *path, bool take_over, struct error *err)
 {
     struct stat st;
 
@@ -93,7 +94,7 @@ static int check_place(const char *path, struct error *err)
         return errno == ENOENT ? 0 : error_sys(err, errno, "stat %s", path);
     if (!S_ISSOCK(st.st_mode))
         return error_set(err, CODE_FAILED_PRECONDITION, "%s exists and is not a socket", path);
-    if (!is_stale(path))
+    if (!take_over && !is_stale(path))
         return error_set(err, CODE_FAILED_PRECONDITION,
                          "%s is served by a living process: stop it first", path);
     return 0;
@@ -112,16 +113,20 @@ static int take_lock(struct rpc_listener *l, const char *path, struct error *err
     return 0;
 }
 
-/* The name to bind under before the rename, in the same folder. A path of the full length has no
- * room for one more byte: its last one is replaced. */
-static char *name_aside(const char *path)
+/* The name to bind under before the rename, in the same folder: path~, or .path where the folder is
+ * watched. A path of the full length has no room for one more byte: its last one is replaced. */
+static char *name_aside(const char *path, bool hidden)
 {
-    char *aside = str_printf("%s~", path);
+    const char *slash = strrchr(path, '/');
+    size_t folder = slash ? (size_t)(slash - path) + 1 : 0;
+    char *aside =
+        hidden ? str_printf("%.*s.%s", (int)folder, path, path + folder) : str_printf("%s~", path);
     size_t len = strlen(path);
 
     if (len + 1 >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
         aside[len] = '\0';
-        aside[len - 1] = path[len - 1] == '~' ? '-' : '~';
+        if (!hidden)
+            aside[len - 1] = path[len - 1] == '~' ? '-' : '~';
     }
     return aside;
 }
@@ -146,26 +151,15 @@ static int bind_aside(struct rpc_listener *l, const char *aside, mode_t mode, st
     return 0;
 }
 
-int rpc_listener_open(struct rpc_listener *l, const char *path, mode_t mode, struct error *err)
+static int move_into_place(struct rpc_listener *l, const char *aside, const char *path,
+                           struct error *err)
 {
-    struct sockaddr_un addr;
-    autofree char *aside = NULL;
     struct stat st;
 
-    *l = (struct rpc_listener){ .fd = -1, .lock_fd = -1 };
-    if (address_of(path, &addr, err) < 0)
-        return -1;
-    aside = name_aside(path);
-    if (check_place(path, err) < 0 || take_lock(l, path, err) < 0 ||
-        bind_aside(l, aside, mode, err) < 0) {
-        rpc_listener_close(l);
-        return -1;
-    }
     if (stat(aside, &st) < 0 || rename(aside, path) < 0) {
         int errnum = errno;
 
         (void)unlink(aside);
-        rpc_listener_close(l);
         return error_sys(err, errnum, "rename %s to %s", aside, path);
     }
     l->path = xstrdup(path);
@@ -174,11 +168,44 @@ int rpc_listener_open(struct rpc_listener *l, const char *path, mode_t mode, str
     return 0;
 }
 
-void rpc_listener_close(struct rpc_listener *l)
+static int listener_open(struct rpc_listener *l, const char *path, mode_t mode, bool take_over,
+                         struct error *err)
+{
+    struct sockaddr_un addr;
+    autofree char *aside = NULL;
+
+    *l = (struct rpc_listener){ .fd = -1, .lock_fd = -1 };
+    if (address_of(path, &addr, err) < 0)
+        return -1;
+    aside = name_aside(path, take_over);
+    if (check_place(path, take_over, err) < 0 || (!take_over && take_lock(l, path, err) < 0) ||
+        bind_aside(l, aside, mode, err) < 0 || move_into_place(l, aside, path, err) < 0) {
+        rpc_listener_close(l);
+        return -1;
+    }
+    return 0;
+}
+
+int rpc_listener_open(struct rpc_listener *l, const char *path, mode_t mode, struct error *err)
+{
+    return listener_open(l, path, mode, false, err);
+}
+
+int rpc_listener_take_over(struct rpc_listener *l, const char *path, mode_t mode, struct error *err)
+{
+    return listener_open(l, path, mode, true, err);
+}
+
+bool rpc_listener_is_found(const struct rpc_listener *l)
 {
     struct stat st;
 
-    if (l->path && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
+    return l->path && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino;
+}
+
+void rpc_listener_close(struct rpc_listener *l)
+{
+    if (rpc_listener_is_found(l))
         (void)unlink(l->path);
     close_at(&l->fd);
     close_at(&l->lock_fd);

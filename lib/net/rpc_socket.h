@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * rpc_socket.h - unix sockets: bind without stealing a live one, accept whom we know, connect.
- * Does not know gRPC; private to lib/net/rpc_*.c.
+ * rpc_socket.h - unix sockets: bind (without stealing a live one, unless told), know the peer,
+ * connect. Does not know gRPC; private to lib/net/rpc_*.c.
  */
 #ifndef LOCKET_NET_RPC_SOCKET_H
 #define LOCKET_NET_RPC_SOCKET_H
@@ -26,6 +26,14 @@ struct rpc_listener {
  * is no socket; else by errno. */
 must_check int rpc_listener_open(struct rpc_listener *l, const char *path, mode_t mode,
                                  struct error *err);
+
+/* The same in a folder that somebody watches, whoever serves there: binds at a hidden name (a dot
+ * before the last component), takes no lock, and renames over any socket, live or not. */
+must_check int rpc_listener_take_over(struct rpc_listener *l, const char *path, mode_t mode,
+                                      struct error *err);
+
+/* Does its path still lead to the socket that we made? */
+bool rpc_listener_is_found(const struct rpc_listener *l);
 
 /* Closes and unlinks what is still ours. */
 void rpc_listener_close(struct rpc_listener *l);

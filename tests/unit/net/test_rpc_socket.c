@@ -119,10 +119,11 @@ static void a_path_too_long_for_a_socket_is_told(void **state)
 
 static void the_longest_path_that_a_socket_can_have_is_served(void **state)
 {
-    static const char ends[] = { 'x', '~' };
+    static const char ends[] = { 'x', '~', 'y' };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(ends); i++) {
+        bool over = ends[i] == 'y';
         char longest[108];
         size_t folder_len = strlen(folder);
         autoclose int fd = -1;
@@ -134,7 +135,7 @@ static void the_longest_path_that_a_socket_can_have_is_served(void **state)
         longest[folder_len] = '/';
         longest[106] = ends[i];
         longest[107] = '\0';
-        if (rpc_listener_open(&l, longest, 0600, &err) < 0)
+        if ((over ? rpc_listener_take_over : rpc_listener_open)(&l, longest, 0600, &err) < 0)
             fail_msg("%s", err.msg);
         assert_int_equal(rpc_socket_connect(longest, &fd, NULL), 0);
         rpc_listener_close(&l);
@@ -175,6 +176,42 @@ static void a_socket_that_is_not_ours_any_more_is_not_unlinked(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+static void a_take_over_replaces_a_live_socket_and_leaves_nothing_aside(void **state)
+{
+    autofree char *hidden = str_printf("%s/.s.sock", folder);
+    struct rpc_listener old;
+    struct rpc_listener next;
+    struct rpc_listener last;
+
+    (void)state;
+    put_stale(hidden); /* of a start that was cut */
+    assert_int_equal(rpc_listener_open(&old, path, 0600, NULL), 0);
+    assert_int_equal(rpc_listener_take_over(&next, path, 0600, NULL), 0);
+    assert_int_equal(rpc_listener_take_over(&last, path, 0600, NULL), 0); /* of itself, too */
+    assert_int_equal(access(hidden, F_OK), -1);
+    assert_false(rpc_listener_is_found(&old));
+    assert_false(rpc_listener_is_found(&next));
+    assert_true(rpc_listener_is_found(&last));
+    rpc_listener_close(&old);
+    rpc_listener_close(&next);
+    assert_true(rpc_listener_is_found(&last));
+    rpc_listener_close(&last);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static void a_take_over_leaves_what_is_no_socket_alone(void **state)
+{
+    struct rpc_listener l;
+    struct error err = { 0 };
+
+    (void)state;
+    (void)close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    assert_int_equal(rpc_listener_take_over(&l, path, 0600, &err), -1);
+    assert_int_equal(err.code, CODE_FAILED_PRECONDITION);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void the_peer_is_who_connected(void **state)
 {
     struct rpc_peer peer = { 0 };
@@ -200,6 +237,8 @@ int main(void)
         cmocka_unit_test(what_is_no_socket_is_left_alone),
         cmocka_unit_test(a_path_too_long_for_a_socket_is_told),
         cmocka_unit_test(a_socket_that_is_not_ours_any_more_is_not_unlinked),
+        cmocka_unit_test(a_take_over_replaces_a_live_socket_and_leaves_nothing_aside),
+        cmocka_unit_test(a_take_over_leaves_what_is_no_socket_alone),
         cmocka_unit_test(the_peer_is_who_connected),
     };
 

@@ -48,6 +48,8 @@ static void add_facts(struct grid *g, const Locket__Admin__V1__StatusResponse *s
                 s->rotation_enabled ? interval : "");
     grid_add(g, GRID_BOLD, "noswap");
     grid_add(g, GRID_PLAIN, s->noswap ? "yes" : "no");
+    grid_add(g, GRID_BOLD, "kubelet");
+    grid_add(g, GRID_PLAIN, s->registration);
     for (size_t i = 0; i < s->n_pools; i++) {
         grid_printf(g, GRID_BOLD, "pool %.40s", s->pools[i]->name);
         grid_printf(g, GRID_PLAIN, "%lld busy; at most %lld threads, %lld waiting",

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/main/config.h"
 
+#include <ctype.h>
+
 #include "lib/base/sandbox.h"
+
+enum {
+    DRIVER_NAME_MAX = 63,  /* of the CSI specification */
+    SOCKET_PATH_MAX = 107, /* of the kernel */
+};
 
 #define AT(member) offsetof(struct config, member)
 #define KLOG "klog's; this program logs to stderr alone"
@@ -62,6 +69,10 @@ static const struct option_row rows[] = {
       "one record per volume is kept here" },
     { "admin-socket", OPTION_TEXT, AT(admin_socket), "/run/locket/admin.sock", "SOCKET",
       "where locketctl asks" },
+    { "registration-folder", OPTION_TEXT, AT(registration_folder), "", "DIR",
+      "kubelet's plugins_registry: register there; empty: somebody else does, or nobody" },
+    { "kubelet-endpoint", OPTION_TEXT, AT(kubelet_endpoint), "", "SOCKET",
+      "where kubelet finds --endpoint, when its paths are not ours" },
     { "generation-grace", OPTION_DURATION, AT(grace_ms), "2s", "DURATION",
       "how long the files before a rotation stay for readers that hold ..data; 0 as kubelet" },
     { "tmpfs-budget", OPTION_BYTES, AT(tmpfs_budget_bytes), "0", "BYTES",
@@ -112,24 +123,69 @@ void config_done(struct config *config)
 {
     options_done(&table, config);
     free(config->socket);
+    free(config->kubelet_socket);
     free(config->folder_list);
     *config = (struct config){ 0 };
 }
 
 /* unix:///path, unix://path (upstream reads it as /path), unix:/path or a bare path. */
-static int read_endpoint(struct config *config, struct error *err)
+static int read_socket(const char *flag, const char *path, char **ret, struct error *err)
 {
-    const char *path = config->endpoint;
-
     if (strstr(path, "://") && !str_starts(path, "unix://"))
         return error_set(err, CODE_INVALID_ARGUMENT,
-                         "--endpoint %.64s: only unix:// is served: this program opens no TCP "
-                         "socket",
-                         path);
+                         "--%s %.64s: only unix:// is served: this program opens no TCP socket",
+                         flag, path);
     path += str_starts(path, "unix://") ? 7 : str_starts(path, "unix:") ? 5 : 0;
     if (!*path)
-        return error_set(err, CODE_INVALID_ARGUMENT, "--endpoint is empty");
-    config->socket = str_printf("%s%s", *path == '/' ? "" : "/", path);
+        return error_set(err, CODE_INVALID_ARGUMENT, "--%s is empty", flag);
+    *ret = str_printf("%s%s", *path == '/' ? "" : "/", path);
+    return 0;
+}
+
+static int read_sockets(struct config *config, struct error *err)
+{
+    const char *kubelets = config->kubelet_endpoint;
+
+    if (read_socket("endpoint", config->endpoint, &config->socket, err) < 0)
+        return -1;
+    if (!*kubelets)
+        kubelets = config->socket;
+    return read_socket("kubelet-endpoint", kubelets, &config->kubelet_socket, err);
+}
+
+/* Source: the CSI specification, GetPluginInfo. */
+static bool is_driver_name(const char *name)
+{
+    size_t len = strlen(name);
+    bool fine = len > 0 && len <= DRIVER_NAME_MAX && isalnum((unsigned char)*name);
+
+    for (size_t i = 0; fine && i < len; i++)
+        fine = isalnum((unsigned char)name[i]) || strchr(".-_", name[i]);
+    return fine;
+}
+
+/* What kubelet is told, and the socket that it is told at, must be of use to it. */
+static int check_registration(const struct config *config, struct error *err)
+{
+    const char *folder = config->registration_folder;
+
+    if (!*folder)
+        return 0;
+    if (*folder != '/')
+        return error_set(err, CODE_INVALID_ARGUMENT,
+                         "--registration-folder \"%.100s\" must be an absolute path", folder);
+    if (!is_driver_name(config->driver_name))
+        return error_set(err, CODE_INVALID_ARGUMENT,
+                         "--drivername \"%.64s\" must be 1 to %d letters, digits, '.', '-' and '_'",
+                         config->driver_name, DRIVER_NAME_MAX);
+    if (strlen(folder) + strlen(config->driver_name) + strlen("/-reg.sock") > SOCKET_PATH_MAX)
+        return error_set(err, CODE_INVALID_ARGUMENT,
+                         "--registration-folder %.100s: DIR/%s-reg.sock has more than %d bytes",
+                         folder, config->driver_name, SOCKET_PATH_MAX);
+    if (strlen(config->kubelet_socket) > SOCKET_PATH_MAX)
+        return error_set(err, CODE_INVALID_ARGUMENT,
+                         "--kubelet-endpoint %.100s has more than %d bytes", config->kubelet_socket,
+                         SOCKET_PATH_MAX);
     return 0;
 }
 
@@ -217,8 +273,8 @@ int config_parse(int argc, char **argv, struct config *ret, struct error *err)
     if (options_parse(&table, argc, argv, &config, NULL, err) < 0)
         return -1;
     if (!config.version && !config.list_faults &&
-        (check(&config, err) < 0 || read_endpoint(&config, err) < 0 ||
-         read_folders(&config, err) < 0))
+        (check(&config, err) < 0 || read_sockets(&config, err) < 0 ||
+         check_registration(&config, err) < 0 || read_folders(&config, err) < 0))
         return -1;
     *ret = config;
     config = (struct config){ 0 };

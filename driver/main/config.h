@@ -26,6 +26,8 @@ struct config {
     char *target_root;
     char *state_dir;
     char *admin_socket;
+    char *registration_folder; /* empty: off */
+    char *kubelet_endpoint;
     int64_t grace_ms;
     int64_t tmpfs_budget_bytes;
     char *attribute_override;
@@ -37,7 +39,8 @@ struct config {
     bool list_faults; /* test builds */
 
     /* Made of the above by config_parse. */
-    char *socket; /* of endpoint, without its scheme */
+    char *socket;         /* of endpoint, without its scheme */
+    char *kubelet_socket; /* of kubelet_endpoint; without one the same */
     enum attribute_override override;
     enum send_versions send_versions;
     bool sandbox;

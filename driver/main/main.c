@@ -14,6 +14,7 @@
 #include "driver/serve/admin.h"
 #include "driver/serve/identity.h"
 #include "driver/serve/node.h"
+#include "driver/serve/registration.h"
 #include "driver/serve/wishes.h"
 #include "driver/volume/recovery.h"
 #include "lib/base/fault.h"
@@ -39,6 +40,7 @@ struct program {
     struct admin admin;
     struct rpc_server *csi_server;
     struct rpc_server *admin_server;
+    struct registration *registration; /* NULL: off */
 };
 
 static int prepare_process(char **argv, struct error *err)
@@ -173,6 +175,17 @@ static void wait_for_end(struct program *p)
         metrics_add(p->app.metrics, VM_REFUSED_CALLS, NULL, (double)sandbox_log_refusals());
 }
 
+static void make_registration(struct program *p)
+{
+    struct registration_config config = { .folder = p->config.registration_folder,
+                                          .driver_name = p->config.driver_name,
+                                          .endpoint = p->config.kubelet_socket,
+                                          .ended = call_ended };
+
+    if (*config.folder)
+        p->admin.registration = p->registration = registration_new(&config);
+}
+
 static int serve(struct program *p, struct error *err)
 {
     struct node_config node = {
@@ -195,15 +208,19 @@ static int serve(struct program *p, struct error *err)
     node_init(&p->node, &node, &p->app);
     admin_init(&p->admin, &p->app);
     tell_of_itself(p);
+    make_registration(p);
     if (rpc_server_start(&admin_config, &p->admin_server, err) < 0 ||
         rpc_server_start(&csi_config, &p->csi_server, err) < 0)
         return -1;
     wishes_listen(&p->app);
+    if (p->registration)
+        registration_start(p->registration);
     log_event(LOG_INFO, "serving", WITH_TEXT(KEY_SOCKET, p->config.socket),
               WITH_NUMBER(KEY_COUNT, (int64_t)p->app.recovered));
     wait_for_end(p);
     log_event(LOG_INFO, "stopping: publishes are refused, unpublishes still served");
     node_stop_publishing(&p->node);
+    registration_free(p->registration); /* kubelet shall know no driver that it cannot reach */
     rpc_server_free(p->csi_server, DRAIN_MS);
     rpc_server_free(p->admin_server, 1000);
     return 0;

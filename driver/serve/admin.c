@@ -50,6 +50,7 @@ static void status(Locket__Admin__V1__Admin_Service *service,
     Locket__Admin__V1__StatusResponse out = LOCKET__ADMIN__V1__STATUS_RESPONSE__INIT;
     Locket__Admin__V1__StatusResponse__VolumesByStateEntry rows[VOLUME_LEAVING + 1];
     Locket__Admin__V1__StatusResponse__VolumesByStateEntry *refs[VOLUME_LEAVING + 1];
+    char registration[REGISTRATION_TEXT_MAX];
 
     (void)in;
     admin_gauges(app);
@@ -65,6 +66,8 @@ static void status(Locket__Admin__V1__Admin_Service *service,
     out.rotation_enabled = app->config.rotation;
     out.rotation_interval_ms = app->config.rotation_interval_ms;
     out.noswap = app->mounter->noswap;
+    out.registered = registration_tell(self->registration, registration);
+    out.registration = registration;
     out.providers = admin_providers(app, &out.n_providers);
     reply(&out, call);
     admin_providers_free(out.providers, out.n_providers);
@@ -171,7 +174,7 @@ static void refresh(Locket__Admin__V1__Admin_Service *service, const RefreshRequ
 /* --- doctor ------------------------------------------------------------------------------------
  */
 
-enum { CHECKS_MAX = 8 };
+enum { CHECKS_MAX = 12 };
 
 struct checks {
     Locket__Admin__V1__Check rows[CHECKS_MAX];
@@ -196,12 +199,15 @@ static void doctor(Locket__Admin__V1__Admin_Service *service,
                    const Locket__Admin__V1__DoctorRequest *in,
                    Locket__Admin__V1__DoctorResponse_Closure reply, void *call)
 {
-    struct lifecycle *app = ((struct admin *)service)->app;
+    struct admin *self = (struct admin *)service;
+    struct lifecycle *app = self->app;
     Locket__Admin__V1__DoctorResponse out = LOCKET__ADMIN__V1__DOCTOR_RESPONSE__INIT;
     struct checks c = { 0 };
     struct error err = { 0 };
     bool writable = state_check(&app->state, &err) == 0;
     bool lacks = token_trust_lacks_republish(&app->trust);
+    char registration[REGISTRATION_TEXT_MAX];
+    bool registered = registration_tell(self->registration, registration);
     bool roomy = budget_used(&app->budget) < app->budget.total_bytes / 10 * 9;
 
     (void)in;
@@ -215,6 +221,10 @@ static void doctor(Locket__Admin__V1__Admin_Service *service,
               "set requiresRepublish: true in the CSIDriver object");
     add_check(&c, "records readable", app->set_aside == 0, "",
               "look at the .bad files in --state-dir and remove them");
+    if (self->registration)
+        add_check(&c, "registered with kubelet", registered, registered ? "" : registration,
+                  "is --registration-folder the plugins_registry of a running kubelet, and "
+                  "--kubelet-endpoint where it finds our socket?");
     out.n_checks = c.count;
     out.checks = c.refs;
     reply(&out, call);

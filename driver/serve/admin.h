@@ -7,14 +7,16 @@
 #define LOCKET_SERVE_ADMIN_H
 
 #include "driver/serve/admin_facts.h"
+#include "driver/serve/registration.h"
 #include "driver/volume/lifecycle.h"
 #include "locket/admin.pb-c.h"
 
 struct admin {
     Locket__Admin__V1__Admin_Service service; /* first */
     struct lifecycle *app;
-    struct admin_facts facts;  /* filled by main before serving, then constant */
-    struct work_pool *workers; /* own threads: never behind a publish */
+    struct admin_facts facts;          /* filled by main before serving, then constant */
+    struct registration *registration; /* the same; NULL: off; borrowed */
+    struct work_pool *workers;         /* own threads: never behind a publish */
 };
 
 /* Starts its threads. admin_done ends them, after the last call. */

@@ -106,6 +106,7 @@ static void status(Locket__Admin__V1__Admin_Service *service,
     out.budget_used_bytes = 8 << 20;
     out.rotation_enabled = 1;
     out.rotation_interval_ms = 120000;
+    out.registration = (char *)"registered";
     out.n_providers = 1;
     out.providers = providers;
     reply(&out, call);
@@ -390,6 +391,7 @@ static void status_tells_of_driver_and_providers(void **state)
     has(ran.out, "version\t9.8.7\n");
     has(ran.out, "tmpfs budget\t8 of 64 MiB\n");
     has(ran.out, "rotation\tevery 2m0s\n");
+    has(ran.out, "kubelet\tregistered\n");
     has(ran.out, "vault\tyes\t0\t65532\t/run/v.sock\n");
     run("status --admin-socket @/sock -o json", "");
     has(ran.out, "\"version\":\"9.8.7\"");

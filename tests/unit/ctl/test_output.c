@@ -118,7 +118,7 @@ static void any_message_becomes_json_by_its_descriptor(void **state)
     message_json(&status.base, &out);
     assert_non_null(strstr(strbuf_text(&out), "\"volumes_by_state\":{\"idle\":3},"));
     assert_non_null(strstr(strbuf_text(&out), "\"flags\":{},\"warnings\":[\"a \\\"quote\\\"\","
-                                              "\"b\"]}"));
+                                              "\"b\"],\"registered\":false,"));
 }
 
 static int forget(void **state)

@@ -73,6 +73,8 @@ static void every_upstream_flag_is_served_or_taken_with_a_warning(void **state)
     assert_int_equal(ignored, 19);
 }
 
+#define LONG "a-folder-of-a-name-that-leaves-a-socket-in-it-no-room-for-a-name-of-its-own"
+
 static const struct {
     const char *flag;
     const char *word;
@@ -90,6 +92,9 @@ static const struct {
     { "--max-call-recv-msg-size=99999999999", "--max-call-recv-msg-size" },
     { "--tmpfs-budget=much", "tmpfs-budget" },
     { "--rotation-poll=1m", "unknown flag" },
+    { "--registration-folder=plugins_registry", "--registration-folder" },
+    { "--registration-folder=/" LONG "/plugins_registry", "107" },
+    { "--kubelet-endpoint=tcp://127.0.0.1:1", "--kubelet-endpoint" },
 };
 
 static void a_wrong_flag_is_named_with_what_it_wants(void **state)
@@ -124,12 +129,50 @@ static void upstreams_spelling_of_an_endpoint_is_taken(void **state)
     }
 }
 
+static const struct {
+    const char *says;
+    const char *flags[3];
+    const char *socket; /* kubelet's; NULL: refused */
+} kubelets[] = {
+    { "off by default", { 0 }, "/csi/csi.sock" },
+    { "our own path", { "--registration-folder=/reg" }, "/csi/csi.sock" },
+    { "kubelet's path", { "--registration-folder=/reg", "--kubelet-endpoint=/k/s" }, "/k/s" },
+    { "with a scheme", { "--registration-folder=/reg", "--kubelet-endpoint=unix:///k/s" }, "/k/s" },
+    { "a name that leaves the folder",
+      { "--registration-folder=/reg", "--drivername=../x" },
+      NULL },
+    { "a name like a hidden file's", { "--registration-folder=/reg", "--drivername=.x" }, NULL },
+    { "no name", { "--registration-folder=/reg", "--drivername=" }, NULL },
+    { "a path too long to dial",
+      { "--registration-folder=/reg", "--kubelet-endpoint=/" LONG "/" LONG },
+      NULL },
+};
+
+static void kubelet_is_told_its_own_path_of_the_socket(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(kubelets); i++) {
+        char *argv[5] = { (char *)"locket-driver", (char *)"--classes=/c" };
+        struct config config CLEANUP(config_done) = { 0 };
+        int argc = 2;
+        bool taken;
+
+        for (size_t n = 0; kubelets[i].flags[n]; n++)
+            argv[argc++] = (char *)kubelets[i].flags[n];
+        taken = config_parse(argc, argv, &config, NULL) == 0;
+        if (taken != !!kubelets[i].socket ||
+            (taken && strcmp(config.kubelet_socket, kubelets[i].socket) != 0))
+            fail_msg("%s: %s", kubelets[i].says, taken ? config.kubelet_socket : "refused");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_upstream_flag_is_served_or_taken_with_a_warning),
         cmocka_unit_test(a_wrong_flag_is_named_with_what_it_wants),
         cmocka_unit_test(upstreams_spelling_of_an_endpoint_is_taken),
+        cmocka_unit_test(kubelet_is_told_its_own_path_of_the_socket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

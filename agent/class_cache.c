@@ -3,13 +3,11 @@
 
 #include <pthread.h>
 
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
-
 #include "agent/class_store.h"
 #include "agent/kube_watch.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
+#include "lib/base/hash.h"
 #include "lib/base/log.h"
 
 #define GROUP_PATH "/apis/secrets-store.csi.x-k8s.io"

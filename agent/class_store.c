@@ -2,9 +2,7 @@
 #include "agent/class_store.h"
 
 #include "agent/pod_watch.h"
-
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
+#include "lib/base/hash.h"
 
 struct stored_class {
     char *key; /* NAMESPACE/NAME */

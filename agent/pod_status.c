@@ -3,16 +3,13 @@
 
 #include <pthread.h>
 
-#define HASH_FUNCTION HASH_FNV
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
-
 #include "agent/kube_watch.h"
 #include "agent/pod_status_apply.h"
 #include "agent/pod_status_object.h"
 #include "lib/base/clock.h"
 #include "lib/base/crypto.h"
 #include "lib/base/encode.h"
+#include "lib/base/hash.h"
 #include "lib/base/log.h"
 #include "lib/net/work.h"
 

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/pod_watch.h"
 
-#define HASH_FUNCTION HASH_FNV
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
-
 #include "agent/kube_watch.h"
 #include "lib/base/encode.h"
+#include "lib/base/hash.h"
 
 struct known_pod {
     char *key; /* NAMESPACE/NAME */

@@ -3,9 +3,7 @@
 
 #include <pthread.h>
 
-#define HASH_FUNCTION HASH_FNV
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
+#include "lib/base/hash.h"
 
 struct kept {
     char *key; /* NAMESPACE/NAME */

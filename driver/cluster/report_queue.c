@@ -3,12 +3,9 @@
 
 #include <pthread.h>
 
-#define HASH_FUNCTION HASH_FNV
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
-
 #include "lib/base/cancel.h"
 #include "lib/base/clock.h"
+#include "lib/base/hash.h"
 #include "lib/base/log.h"
 
 typedef Locket__Cluster__V1__ReportRequest Report;

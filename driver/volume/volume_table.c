@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/volume/volume_table.h"
 
-/* The default has a fall-through that clang warns of. */
-#define HASH_FUNCTION HASH_FNV
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
+#include "lib/base/hash.h"
 
 struct row {
     struct volume *volume;

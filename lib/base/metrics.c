@@ -5,12 +5,8 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
-/* The default has a fall-through that clang warns of. */
-#define HASH_FUNCTION HASH_FNV
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
-
 #include "lib/base/encode.h"
+#include "lib/base/hash.h"
 
 struct series {
     char *labels;    /* rendered: a="x",b="y"; "" when there are none */

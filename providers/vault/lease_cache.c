@@ -2,13 +2,9 @@
 #include "providers/vault/lease_cache.h"
 
 #include <pthread.h>
-/* The default has a fall-through that clang warns of. */
-#define HASH_FUNCTION HASH_FNV
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
-
 #include "lib/base/clock.h"
 #include "lib/base/crypto.h"
+#include "lib/base/hash.h"
 #include "lib/base/sealed.h"
 
 /* An identity holds a jwt's role, a pod's uid and perhaps an AppRole id: only its digest is kept.

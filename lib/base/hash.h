@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#define HASH_FUNCTION      HASH_FNV
+#define HASH_FUNCTION HASH_FNV
 #define uthash_fatal(text) abort()
 #include <uthash.h>
 

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
+
 #include "lib/base/encode.h"
 #include "lib/base/hash.h"
 

@@ -2,6 +2,7 @@
 #include "providers/vault/lease_cache.h"
 
 #include <pthread.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/crypto.h"
 #include "lib/base/hash.h"

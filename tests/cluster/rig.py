@@ -160,14 +160,16 @@ class Cluster:
         path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", path)
 
-    def token_of(self, namespace, account, audience=None, pod=None):
-        """A token of a service account, bound to a pod (name, uid) as kubelet's are, if one is given."""
+    def token_of(self, namespace, account, audience=None, of_pod=None):
+        """A token of a service account, from the API server's own TokenRequest; as kubelet asks for
+        it when a pod is named."""
         spec = {"expirationSeconds": 3600}
         if audience:
             spec["audiences"] = [audience]
+        if of_pod:
+            uid = self.call("GET", f"/api/v1/namespaces/{namespace}/pods/{of_pod}")["metadata"]["uid"]
+            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": of_pod, "uid": uid}
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-        if pod:
-            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod[0], "uid": pod[1]}
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         return self.call("POST", path, body)["status"]["token"]
 

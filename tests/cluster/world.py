@@ -46,7 +46,6 @@ class World:
         c.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         c.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}},
                 pod(ACCOUNT, "kube-system", account=ACCOUNT))
-        self.agent_pod = self.find(f"/api/v1/namespaces/kube-system/pods/{ACCOUNT}")
         self.make_namespace("shop")
         self.make_class("app", "shop", ["user", "password"])
 
@@ -106,8 +105,7 @@ class World:
     def write_token(self, token=None):
         """The agent's token (or what is given) and the cluster's CA, as a projected volume has them."""
         self.token_folder.mkdir(exist_ok=True)
-        bound = (ACCOUNT, self.agent_pod["metadata"]["uid"])
-        token = token or self.cluster.token_of("kube-system", ACCOUNT, pod=bound)
+        token = token or self.cluster.token_of("kube-system", ACCOUNT, of_pod=ACCOUNT)
         (self.token_folder / "token.new").write_text(token)
         (self.token_folder / "token.new").rename(self.token_folder / "token")
         (self.token_folder / "ca.crt").write_bytes(self.cluster.ca_file.read_bytes())

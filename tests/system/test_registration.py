@@ -191,6 +191,9 @@ def registering_again_and_again_costs_no_descriptors(world):
         world.socket.unlink()
         world.wait_registered(times + 1)
     wait_until(lambda: len(os.listdir(fds)) <= before + 2, 5, "descriptors given back")
+    refused = [row for row in world.node.ctl("metrics").splitlines()
+               if row.startswith("locket_refused_calls_total")]
+    expect_equal(refused, ["locket_refused_calls_total 0"], "calls that the sandbox refused")
 
 
 @test

@@ -15,6 +15,7 @@ enum agent_metric {
     AM_CLASS_WATCHES,
     AM_VOLUMES,
     AM_REFRESHES,  /* reason: class, class-annotation, pod-annotation */
+    AM_EVENTS,     /* result: written, failed, dropped, limited */
     AM_BUILD_INFO, /* version */
     AM_COUNT,
 };

@@ -10,6 +10,7 @@
 #include "agent/cluster_service.h"
 #include "agent/config.h"
 #include "agent/csi_driver.h"
+#include "agent/events.h"
 #include "agent/page.h"
 #include "agent/pod_watch.h"
 #include "agent/sandbox.h"
@@ -31,6 +32,7 @@ struct program {
     struct driver_line *line;
     struct csi_driver *csi_driver;
     struct pod_watch *pods;
+    struct events *events;
     struct cluster_service service;
     struct rpc_server *server;
     struct page page;
@@ -98,6 +100,7 @@ static int build(struct program *p, struct error *err)
     struct class_cache_config classes = { .changed = class_changed, .arg = p };
     struct kube_api_metrics counted;
     struct pod_status_metrics statuses;
+    struct events_metrics events;
 
     if (make_folder(p->config.socket, err) < 0)
         return error_within(err, "--agent-socket");
@@ -107,7 +110,9 @@ static int build(struct program *p, struct error *err)
     p->metrics = metrics_new(agent_metric_rows, AM_COUNT);
     counted = (struct kube_api_metrics){ p->metrics, AM_API_REQUESTS, AM_API_THROTTLED_SECONDS };
     statuses = (struct pod_status_metrics){ p->metrics, AM_STATUS_WRITES };
+    events = (struct events_metrics){ p->metrics, AM_EVENTS };
     p->api = kube_api_new(&kube, &counted);
+    p->events = events_new(p->api, p->config.node_name, &events);
     classes.api = p->api;
     if (driver_line_new(&p->line, err) < 0)
         return -1;
@@ -176,6 +181,7 @@ static void take_down(struct program *p)
     csi_driver_free(p->csi_driver);
     pod_watch_free(p->pods);
     driver_line_free(p->line);
+    events_free(p->events);
     kube_api_free(p->api);
     metrics_free(p->metrics);
     rpc_process_done();

@@ -339,9 +339,12 @@ int kube_call(struct kube_api *api, const struct kube_request *request, struct t
     }
     if (!ret || request->sink)
         return 0;
-    if (json_parse((const char *)reply.body.bytes, reply.body.len, ret, err) < 0)
+    if (json_parse((const char *)reply.body.bytes, reply.body.len, ret, &mine) < 0) {
+        mine.code = CODE_UNAVAILABLE; /* somebody in between wrote it */
+        (void)error_copy(err, &mine);
         return error_within(err, "%s %.*s: the answer", request->method,
                             (int)strcspn(request->path, "?"), request->path);
+    }
     return 0;
 }
 

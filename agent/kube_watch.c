@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/encode.h"
 #include "lib/base/json.h"
 #include "lib/base/log.h"
 
@@ -33,6 +34,8 @@ struct kube_watch {
     bool pages;         /* the server does not stream lists */
     bool listing;       /* between BEGIN and END */
     struct strbuf line; /* a part of an event */
+    int failures;       /* since it last worked for a while */
+    bool mended;        /* since then */
 };
 
 /* --- state that others see ---------------------------------------------------------------------
@@ -84,6 +87,16 @@ static void tell(struct kube_watch *w, enum kube_event event, const struct tree 
     w->config.event(w->config.arg, event, object);
 }
 
+/* Of an object: one without a name is none of a server's. */
+static int tell_of(struct kube_watch *w, enum kube_event event, const struct tree *object,
+                   struct error *err)
+{
+    if (!kube_meta(object, "name"))
+        return error_set(err, CODE_INTERNAL, "an object without a name");
+    tell(w, event, object);
+    return 0;
+}
+
 static void begin(struct kube_watch *w)
 {
     w->listing = true;
@@ -114,22 +127,29 @@ static void set_version(struct kube_watch *w, const struct tree *object)
     w->version = xstrdup(version);
 }
 
-/* A bookmark carries a version; the one that ends the streamed list says so. */
+/* A bookmark carries a version; the one that ends the streamed list says so. Within the list only
+ * that one is a place to go on from. */
 static void bookmark(struct kube_watch *w, const struct tree *object)
 {
     const struct tree *notes = tree_get(tree_get(object, "metadata"), "annotations");
+    bool ends_list = w->listing && tree_get(notes, INITIAL_EVENTS_END);
 
+    if (w->listing && !ends_list)
+        return;
     set_version(w, object);
-    if (w->listing && tree_get(notes, INITIAL_EVENTS_END))
+    if (ends_list)
         end(w);
 }
 
 /* The versions of objects inside a streamed list are no place to go on from: only its end is. */
-static void changed(struct kube_watch *w, enum kube_event event, const struct tree *object)
+static int changed(struct kube_watch *w, enum kube_event event, const struct tree *object,
+                   struct error *err)
 {
+    if (tell_of(w, event, object, err) < 0)
+        return -1;
     if (!w->listing)
         set_version(w, object);
-    tell(w, event, object);
+    return 0;
 }
 
 static int take_event(struct kube_watch *w, const struct tree *event, struct error *err)
@@ -137,16 +157,16 @@ static int take_event(struct kube_watch *w, const struct tree *event, struct err
     const char *type = tree_get_text(event, "type");
     const struct tree *object = tree_get(event, "object");
 
-    if (!type || !object)
+    if (!type || !object || object->kind != TREE_MAP)
         return error_set(err, CODE_INTERNAL, "an event without type or object");
     if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0)
-        changed(w, KUBE_OBJECT, object);
-    else if (strcmp(type, "DELETED") == 0)
-        changed(w, KUBE_DELETED, object);
-    else if (strcmp(type, "BOOKMARK") == 0)
-        bookmark(w, object);
-    else if (strcmp(type, "ERROR") == 0)
+        return changed(w, KUBE_OBJECT, object, err);
+    if (strcmp(type, "DELETED") == 0)
+        return changed(w, KUBE_DELETED, object, err);
+    if (strcmp(type, "ERROR") == 0)
         return kube_status_error(object, 500, err);
+    if (strcmp(type, "BOOKMARK") == 0)
+        bookmark(w, object);
     return 0;
 }
 
@@ -159,8 +179,10 @@ static int take_line(struct kube_watch *w, struct error *err)
                          KUBE_EVENT_MAX);
     if (!w->line.len)
         return 0;
-    if (json_parse(w->line.text, w->line.len, &event, err) < 0)
+    if (json_parse(w->line.text, w->line.len, &event, err) < 0) {
+        err->code = CODE_INTERNAL; /* of the line, not of what was asked */
         return error_within(err, "an event");
+    }
     return take_event(w, event, err);
 }
 
@@ -232,36 +254,48 @@ static int stream(struct kube_watch *w, struct error *err)
     return ask(w, strbuf_text(&path), for_s * MS_PER_S + WATCH_GRACE_MS, NULL, err);
 }
 
-static const char *take_page(struct kube_watch *w, const struct tree *list)
+/* A page has items and a version; what somebody answers in its place does not, and is not to be
+ * taken for a list of nothing. *ret_next: borrowed of the page; NULL: it is the last. */
+static int take_page(struct kube_watch *w, const struct tree *page, const char **ret_next,
+                     struct error *err)
 {
-    const struct tree *items = tree_get(list, "items");
+    const struct tree *items = tree_get(page, "items");
+    const char *version = kube_meta(page, "resourceVersion");
+    const char *next = kube_meta(page, "continue");
 
-    for (const struct tree *t = items ? items->child : NULL; t; t = t->next)
-        tell(w, KUBE_OBJECT, t);
-    return kube_meta(list, "continue");
+    if (!items || !version || !*version)
+        return error_set(err, CODE_INTERNAL, "a list without items or version");
+    for (const struct tree *t = items->child; t; t = t->next)
+        if (tell_of(w, KUBE_OBJECT, t, err) < 0)
+            return -1;
+    *ret_next = next && *next ? next : NULL;
+    if (!*ret_next)
+        set_version(w, page);
+    return 0;
 }
 
 /* The list in pages, whose versions are one and the same. */
 static int list(struct kube_watch *w, struct error *err)
 {
-    autofree char *next = xstrdup("");
+    autofree char *at = xstrdup("");
 
     begin(w);
-    while (next) {
+    while (at) {
         struct tree *page autotree = NULL;
         struct strbuf path autostrbuf = { 0 };
-        const char *more;
+        const char *next = NULL;
 
         strbuf_printf(&path, "%s?limit=%d%s%s", w->path, KUBE_PAGE, w->query ? "&" : "",
                       w->query ? w->query : "");
-        strbuf_printf(&path, "%s%s", *next ? "&continue=" : "", next);
+        if (*at)
+            strbuf_add_text(&path, "&continue=");
+        url_encode(&path, at, false);
         if (ask(w, strbuf_text(&path), 0, &page, err) < 0)
             return -1;
-        more = take_page(w, page);
-        if (!more || !*more)
-            set_version(w, page);
-        free(next);
-        next = more && *more ? xstrdup(more) : NULL;
+        if (take_page(w, page, &next, err) < 0)
+            return error_within(err, "GET %s", w->path);
+        free(at);
+        at = next ? xstrdup(next) : NULL;
     }
     end(w);
     return 0;
@@ -279,12 +313,16 @@ static int round_once(struct kube_watch *w, struct error *err)
 static int64_t pause_ms(int failures, const struct error *err)
 {
     int64_t ms = BACKOFF_FIRST_MS;
+    int64_t jitter;
 
     for (int i = 1; i < failures && ms < BACKOFF_MAX_MS; i++)
         ms *= 2;
     if (err->retry_after_ms > ms)
         ms = err->retry_after_ms < RETRY_AFTER_MAX_MS ? err->retry_after_ms : RETRY_AFTER_MAX_MS;
-    return ms + clock_jitter_ms(ms, 25);
+    jitter = clock_jitter_ms(ms, 25);
+    if (jitter < 0 && err->retry_after_ms)
+        jitter = -jitter; /* not before the server said */
+    return ms + jitter;
 }
 
 /* Does the failure say that the way to ask must change, and not the time? Changes it. */
@@ -301,28 +339,39 @@ static bool mend(struct kube_watch *w, const struct error *err)
     return false;
 }
 
+/* How long to wait after a round: as it ended, and whether it had worked for a while. */
+static int64_t judge(struct kube_watch *w, bool ended_well, bool steady, struct error *err)
+{
+    if (ended_well || steady)
+        w->failures = 0;
+    if (steady)
+        w->mended = false;
+    if (ended_well && steady)
+        return 0;
+    if (mend(w, err) && !w->mended) { /* at once, but not again and again */
+        w->mended = true;
+        return 0;
+    }
+    if (!ended_well && !err->code)
+        (void)error_set(err, CODE_UNAVAILABLE, "the list ended before its end");
+    if (err->code)
+        set_state(w, err);
+    w->failures++;
+    return pause_ms(w->failures, err);
+}
+
 static void *run(void *arg)
 {
     struct kube_watch *w = arg;
-    int failures = 0;
 
     while (!cancel_is_raised(&w->cancel)) {
         int64_t began = clock_mono_ms();
         struct error err = { 0 };
         bool ended_well = round_once(w, &err) == 0 && !w->listing;
+        bool steady = clock_mono_ms() - began >= STEADY_MS;
 
-        if (cancel_is_raised(&w->cancel) || mend(w, &err))
-            continue;
-        if (ended_well || clock_mono_ms() - began >= STEADY_MS)
-            failures = 0;
-        if (ended_well && clock_mono_ms() - began >= STEADY_MS)
-            continue;
-        if (!ended_well && !err.code)
-            (void)error_set(&err, CODE_UNAVAILABLE, "the list ended before its end");
-        if (err.code)
-            set_state(w, &err);
-        failures++;
-        (void)cancel_sleep_ms(&w->cancel, pause_ms(failures, &err));
+        if (!cancel_is_raised(&w->cancel))
+            (void)cancel_sleep_ms(&w->cancel, judge(w, ended_well, steady, &err));
     }
     return NULL;
 }
@@ -342,11 +391,16 @@ struct kube_watch *kube_watch_start(const struct kube_watch_config *config)
     return w;
 }
 
+void kube_watch_end(struct kube_watch *watch)
+{
+    cancel_raise(&watch->cancel);
+}
+
 void kube_watch_stop(struct kube_watch *watch)
 {
     if (!watch)
         return;
-    cancel_raise(&watch->cancel);
+    kube_watch_end(watch);
     (void)pthread_join(watch->thread, NULL);
     cancel_done(&watch->cancel);
     (void)pthread_mutex_destroy(&watch->lock);

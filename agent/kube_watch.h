@@ -22,7 +22,8 @@ struct kube_watch_config {
     const char *path;   /* of the collection, such as /api/v1/pods; copied */
     const char *query;  /* percent-encoded selectors, such as labelSelector=a%3Db; NULL: all */
     bool metadata_only; /* PartialObjectMetadata instead of whole objects */
-    /* Called on the watch's thread; object (NULL for BEGIN and END) is borrowed. May block. */
+    /* Called on the watch's thread; object (NULL for BEGIN and END) is borrowed and has a name. May
+     * block. */
     void (*event)(void *arg, enum kube_event event, const struct tree *object);
     void *arg;
 };
@@ -33,6 +34,10 @@ struct kube_watch;
  * starts anew after 410 and ends of the stream that tell so; waits from half a second to four,
  * jittered, after failures (or as long as the server says). Ownership: kube_watch_stop. */
 struct kube_watch *kube_watch_start(const struct kube_watch_config *config);
+
+/* Lets it begin to end: who stops many waits for the slowest, not for one after the other. Events
+ * may come until kube_watch_stop returns. */
+void kube_watch_end(struct kube_watch *watch);
 
 /* Ends it: no event comes any more when this returns. Blocks about a second. NULL is fine. */
 void kube_watch_stop(struct kube_watch *watch);

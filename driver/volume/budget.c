@@ -137,6 +137,13 @@ void budget_change(struct budget *b, int64_t bytes)
     pthread_mutex_unlock(&b->lock);
 }
 
+int64_t budget_share(int64_t size_bytes, int64_t used_bytes, bool foreign)
+{
+    int64_t share = used_bytes < BUDGET_SHARE_MIN ? BUDGET_SHARE_MIN : used_bytes;
+
+    return foreign && share < size_bytes ? share : size_bytes;
+}
+
 int64_t budget_used(struct budget *b)
 {
     int64_t used;

@@ -10,6 +10,8 @@
 
 #include "lib/base/error.h"
 
+enum { BUDGET_SHARE_MIN = 2 << 20 }; /* bytes: of a volume before a provider has answered */
+
 struct budget {
     pthread_mutex_t lock;
     int64_t total_bytes;
@@ -27,6 +29,10 @@ must_check int budget_reserve(struct budget *b, int64_t need_bytes, struct error
 /* Takes (or with a negative number gives back) without asking: adoption and rotation are never
  * refused. */
 void budget_change(struct budget *b, int64_t bytes);
+
+/* What a tmpfs takes: its size, which bounds it. One whose size somebody else set (by default half
+ * of all memory) is bounded by what we write: it takes what is in it. */
+int64_t budget_share(int64_t size_bytes, int64_t used_bytes, bool foreign);
 
 /* The sum of what is taken, in bytes. */
 int64_t budget_used(struct budget *b);

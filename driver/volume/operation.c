@@ -12,7 +12,6 @@
 #include "lib/base/log.h"
 
 enum {
-    FIRST_SIZE_BYTES = 2 << 20, /* before a provider has answered: a writing one needs room */
     FIRST_INODES = 1024,
     FETCH_TIMEOUT_MS = 110000, /* kubelet gives a call 2 min */
     ANSWER_SLACK_MS = 500,     /* for undoing and answering before the caller's deadline */
@@ -135,9 +134,9 @@ static int take_over(struct operation *op, const struct mount_state *state, stru
         r->adopted = 1;
     }
     if (!known) {
-        r->size_bytes = state->size_bytes;
+        r->size_bytes = budget_share(state->size_bytes, state->used_bytes, r->adopted);
         r->inodes = state->inodes;
-        budget_change(&op->app->budget, state->size_bytes);
+        budget_change(&op->app->budget, r->size_bytes);
     }
     return 0;
 }
@@ -148,7 +147,7 @@ static int mount_new(struct operation *op, struct error *err)
     struct mount_spec spec = {
         .volume_id = op->volume->id,
         .flags = r->mount_flags,
-        .size_bytes = r->size_bytes ? r->size_bytes : FIRST_SIZE_BYTES,
+        .size_bytes = r->size_bytes ? r->size_bytes : BUDGET_SHARE_MIN,
         .inodes = r->inodes ? r->inodes : FIRST_INODES,
     };
 
@@ -245,6 +244,22 @@ int operation_fetch(struct operation *op, struct error *err)
 /* --- writing -----------------------------------------------------------------------------------
  */
 
+/* Limits that somebody else set may be far above ours, and are never lowered. */
+static int raise_limits(struct operation *op, const struct mount_spec *spec, struct error *err)
+{
+    struct mounter *m = op->app->mounter;
+    struct mount_spec wanted = *spec;
+    struct mount_state now = { 0 };
+
+    if (op->volume->record.adopted && m->ops->look(m, &op->target, false, &now, err) < 0)
+        return -1;
+    if (now.size_bytes >= spec->size_bytes && now.inodes >= spec->inodes)
+        return 0;
+    wanted.size_bytes = now.size_bytes > spec->size_bytes ? now.size_bytes : spec->size_bytes;
+    wanted.inodes = now.inodes > spec->inodes ? now.inodes : spec->inodes;
+    return m->ops->resize(m, &op->target, &wanted, err);
+}
+
 /* Raises the tmpfs to what two generations need. A first publish asks the budget, a rotation takes.
  */
 static int make_room(struct operation *op, int dir_fd, struct error *err)
@@ -264,7 +279,7 @@ static int make_room(struct operation *op, int dir_fd, struct error *err)
         budget_change(&op->app->budget, more);
     else if (budget_reserve(&op->app->budget, more, err) < 0)
         return -1;
-    if (op->app->mounter->ops->resize(op->app->mounter, &op->target, &spec, err) < 0) {
+    if (raise_limits(op, &spec, err) < 0) {
         budget_change(&op->app->budget, -more);
         return -1;
     }

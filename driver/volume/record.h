@@ -30,10 +30,10 @@ struct record {
     int64_t fs_group;        /* -1: none */
     int64_t had_tokens;      /* 0 or 1 */
     int64_t had_secrets;
-    int64_t adopted;     /* the tmpfs was somebody else's */
+    int64_t adopted;     /* the limits of the tmpfs are somebody else's */
     int64_t writing;     /* the provider wrote the files itself */
     int64_t made_target; /* we made the target folder */
-    int64_t size_bytes;  /* of the tmpfs */
+    int64_t size_bytes;  /* of the budget: the size of the tmpfs, unless that is not ours */
     int64_t inodes;
     int64_t generation; /* counts swaps */
     int64_t published_at_unix_ms;

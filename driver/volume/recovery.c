@@ -91,7 +91,8 @@ static int adopt(struct lifecycle *app, struct record *r, const struct found *f,
     record_done(&v->record);
     v->record = *r;
     *r = (struct record){ 0 };
-    v->record.size_bytes = f->state.size_bytes;
+    v->record.size_bytes =
+        budget_share(f->state.size_bytes, f->state.used_bytes, v->record.adopted);
     v->record.inodes = f->state.inodes;
     v->fetched_at_unix_ms = v->record.fetched_at_unix_ms;
     v->state = VOLUME_IDLE;

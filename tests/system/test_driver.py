@@ -330,15 +330,20 @@ def unchanged_polls_write_nothing(world):
     pod.unpublish()
 
 
-@test
-def a_foreign_live_tmpfs_is_adopted_and_never_unmounted(world):
-    pod = Pod(world.node, "old-driver")
+def foreign_volume(pod, text):
+    """What the driver that was here before has left at a pod's target: it says no size."""
     pod.target.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", pod.target], check=True)
     (pod.target / "..2026_01_01").mkdir()
-    (pod.target / "..2026_01_01" / "user").write_text("from the old driver")
+    (pod.target / "..2026_01_01" / "user").write_text(text)
     (pod.target / "..data").symlink_to("..2026_01_01")
     (pod.target / "user").symlink_to("..data/user")
+
+
+@test
+def a_foreign_live_tmpfs_is_adopted_and_never_unmounted(world):
+    pod = Pod(world.node, "old-driver")
+    foreign_volume(pod, "from the old driver")
     device = os.stat(pod.target).st_dev
     wants(pod.publish("nothere"), "NOT_FOUND")
     expect_equal(pod.read("user"), "from the old driver", "files after a failed publish")
@@ -348,6 +353,28 @@ def a_foreign_live_tmpfs_is_adopted_and_never_unmounted(world):
     expect_equal(pod.read("user"), "joe", "files after a refresh")
     expect_equal(os.stat(pod.target).st_dev, device, "the mount")
     pod.unpublish()
+    nothing_left(world)
+
+
+@test
+def a_foreign_tmpfs_takes_of_the_budget_what_is_in_it_and_not_its_size(world):
+    pod = Pod(world.node, "unlimited")
+    foreign_volume(pod, "half of all memory is its limit")
+    pod.must_publish("app")
+    other = Pod(world.node, "another")
+    other.must_publish("app")
+    size = world.list()[0]["tmpfs_size_bytes"]
+    expect(size < 16 << 20, f"{size} bytes of the budget for some bytes of content")
+    world.programs.stop("driver")
+    expect(world.start_driver(), "start")
+    expect_equal({v["tmpfs_size_bytes"] for v in world.list()}, {2 << 20}, "after a restart")
+    world.node.must_refresh(pod, changed=True)
+    third = Pod(world.node, "a-third")
+    third.must_publish("app")
+    for each in (pod, other, third):
+        each.unpublish()
+    status = json.loads(world.node.ctl("status", "-o", "json"))
+    expect_equal(status["budget_used_bytes"], 0, "what is given back")
     nothing_left(world)
 
 

@@ -38,6 +38,30 @@ static void the_default_follows_the_machine(void **state)
 
 static const struct {
     const char *says;
+    int64_t size, used;
+    bool foreign;
+    int64_t share;
+} shares[] = {
+    { "our own: its limit", 8 * MIB, 1, false, 8 * MIB },
+    { "another's: what is in it", 9000 * MIB, 5 * MIB, true, 5 * MIB },
+    { "another's that is nearly empty", 9000 * MIB, 1, true, BUDGET_SHARE_MIN },
+    { "another's that is small", 1 * MIB, 1, true, 1 * MIB },
+    { "another's that is full", 4 * MIB, 4 * MIB, true, 4 * MIB },
+};
+
+static void a_volume_takes_its_limit_or_where_that_is_not_ours_its_content(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(shares); i++) {
+        int64_t got = budget_share(shares[i].size, shares[i].used, shares[i].foreign);
+
+        if (got != shares[i].share)
+            fail_msg("%s: %lld", shares[i].says, (long long)got);
+    }
+}
+
+static const struct {
+    const char *says;
     const char *self;  /* /proc/self/cgroup */
     const char *limit; /* of the root, of /a, of /a/b, and version 1's; "": no such file */
     const char *of_a;
@@ -156,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_default_follows_the_machine),
+        cmocka_unit_test(a_volume_takes_its_limit_or_where_that_is_not_ours_its_content),
         in_folder(the_limit_is_the_least_of_the_own_cgroup_and_those_around_it),
         cmocka_unit_test(a_new_volume_over_the_budget_is_refused_with_the_sums),
         cmocka_unit_test(adoption_and_growth_are_never_refused_but_count),

@@ -207,6 +207,8 @@ static int serve(struct program *p, struct error *err)
     identity_init(&p->identity, p->config.driver_name, &p->app);
     node_init(&p->node, &node, &p->app);
     admin_init(&p->admin, &p->app);
+    p->admin.finder = &p->config.finder;
+    p->admin.driver_name = p->config.driver_name;
     tell_of_itself(p);
     make_registration(p);
     if (rpc_server_start(&admin_config, &p->admin_server, err) < 0 ||

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/serve/admin.h"
 
+#include "driver/serve/admin_migrate.h"
 #include "driver/serve/admin_rows.h"
 #include "driver/volume/rotation.h"
 #include "lib/net/rpc_server.h"
@@ -243,6 +244,8 @@ void admin_init(struct admin *admin, struct lifecycle *app)
         .service.refresh = refresh,
         .service.metrics = metrics,
         .service.doctor = doctor,
+        .service.survey = admin_survey,
+        .service.prepare_rollback = admin_prepare_rollback,
         .app = app,
         .workers = work_pool_new(&workers),
     };

@@ -9,14 +9,17 @@
 #include "driver/serve/admin_facts.h"
 #include "driver/serve/registration.h"
 #include "driver/volume/lifecycle.h"
+#include "driver/volume/provider_finder.h"
 #include "locket/admin.pb-c.h"
 
 struct admin {
     Locket__Admin__V1__Admin_Service service; /* first */
     struct lifecycle *app;
-    struct admin_facts facts;          /* filled by main before serving, then constant */
-    struct registration *registration; /* the same; NULL: off; borrowed */
-    struct work_pool *workers;         /* own threads: never behind a publish */
+    struct admin_facts facts;             /* filled by main before serving, then constant */
+    struct registration *registration;    /* the same; NULL: off; borrowed */
+    const struct provider_finder *finder; /* the same; NULL: no providers are looked for */
+    const char *driver_name;              /* the same */
+    struct work_pool *workers;            /* own threads: never behind a publish */
 };
 
 /* Starts its threads. admin_done ends them, after the last call. */

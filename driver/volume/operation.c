@@ -219,8 +219,8 @@ int operation_fetch(struct operation *op, struct error *err)
         .attributes = &op->attributes,
         .credentials = &op->credentials,
         .versions = r->versions,
-        .version_count = r->version_count,
-        .accepts_unchanged = r->phase == RECORD_PUBLISHED && !r->writing,
+        .version_count = op->volume->unsure ? 0 : r->version_count,
+        .accepts_unchanged = r->phase == RECORD_PUBLISHED && !r->writing && !op->volume->unsure,
         .urgent = op->urgent,
         .timeout_ms = left > FETCH_TIMEOUT_MS ? FETCH_TIMEOUT_MS : left,
         .cancel = &op->cancel,
@@ -303,7 +303,7 @@ static int swap_files(struct operation *op, int dir_fd, struct error *err)
     struct record *r = &op->volume->record;
     struct writer_options options = {
         .fs_group = r->fs_group < 0 ? (gid_t)-1 : (gid_t)r->fs_group,
-        .keep_previous = op->app->config.grace_ms > 0,
+        .keep_previous = op->app->config.grace_ms > 0 && !op->volume->handed_back,
         .may_swap = may_swap,
         .arg = op,
     };
@@ -395,6 +395,7 @@ int operation_record_end(struct operation *op, struct error *err)
     else
         op->volume->fetched_at_unix_ms = clock_unix_ms();
     op->volume->refresh_at_unix_ms = op->files.refresh_at_unix_ms;
+    op->volume->unsure = false;
     if (write)
         result = state_save(&op->app->state, r, err);
     if (result < 0)

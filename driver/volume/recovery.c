@@ -95,6 +95,7 @@ static int adopt(struct lifecycle *app, struct record *r, const struct found *f,
         budget_share(f->state.size_bytes, f->state.used_bytes, v->record.adopted);
     v->record.inodes = f->state.inodes;
     v->fetched_at_unix_ms = v->record.fetched_at_unix_ms;
+    v->unsure = true;
     v->state = VOLUME_IDLE;
     if (volume_table_add(app->volumes, v, err) < 0)
         return -1;

@@ -157,6 +157,26 @@ static int fold_files(struct operation *op, struct error *err)
     return result;
 }
 
+/* When the old generation goes; 0: there is none. */
+static int64_t fold_at(struct volume *v)
+{
+    int64_t at;
+
+    pthread_mutex_lock(&v->lock);
+    at = v->fold_at_ms;
+    pthread_mutex_unlock(&v->lock);
+    return at;
+}
+
+int rotation_fold(struct operation *op, struct error *err)
+{
+    int64_t left = fold_at(op->volume) - clock_mono_ms();
+
+    if (left > 0)
+        clock_sleep_ms(left);
+    return fold_files(op, err);
+}
+
 static void run_fold(void *arg)
 {
     struct volume_timer *timer = arg;
@@ -179,22 +199,6 @@ static void run_fold(void *arg)
 /* --- refreshing --------------------------------------------------------------------------------
  */
 
-/* Waits until the previous generation's grace is over and folds it: at most one old one exists. */
-static int fold_first(struct operation *op, struct error *err)
-{
-    struct volume *v = op->volume;
-    int64_t fold_at;
-
-    pthread_mutex_lock(&v->lock);
-    fold_at = v->fold_at_ms;
-    pthread_mutex_unlock(&v->lock);
-    if (!fold_at)
-        return 0;
-    if (fold_at > clock_mono_ms())
-        clock_sleep_ms(fold_at - clock_mono_ms());
-    return fold_files(op, err);
-}
-
 static int steps(struct operation *op, struct error *err)
 {
     struct volume *v = op->volume;
@@ -207,7 +211,9 @@ static int steps(struct operation *op, struct error *err)
     if (lacks)
         return error_set(err, CODE_FAILED_PRECONDITION,
                          "waiting for credentials: kubelet's next republish brings them");
-    if (FAULT("rotate.begin", err) < 0 || fold_first(op, err) < 0)
+    if (FAULT("rotate.begin", err) < 0)
+        return -1;
+    if (fold_at(v) && rotation_fold(op, err) < 0) /* at most one old generation exists */
         return -1;
     target_done(&op->target);
     if (operation_class(op, err) < 0 || operation_attributes(op, err) < 0 ||

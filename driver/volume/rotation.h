@@ -28,6 +28,12 @@ void rotation_hasten(struct lifecycle *app, struct volume *v, int64_t within_ms,
 /* An old generation was left: it goes when the grace is over. */
 void rotation_keep_previous(struct lifecycle *app, struct volume *v);
 
+struct operation;
+
+/* Removes an old generation and leftovers, once the grace of the last swap is over; waits for that.
+ * The volume's work is the caller's; opens the target. Errors: those of the steps. */
+must_check int rotation_fold(struct operation *op, struct error *err);
+
 /* Takes a volume's timers out of the queue; none of them runs any more. */
 void rotation_forget(struct lifecycle *app, struct volume *v);
 

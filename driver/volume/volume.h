@@ -42,7 +42,9 @@ struct volume {
     struct cancel *work; /* of the one who owns the work; raised by an unpublish */
     struct record record;
     struct credentials credentials;
-    bool waiting;               /* had credentials and has none now: not due, not failed */
+    bool handed_back; /* the driver before may take it over any time: no old generation is left */
+    bool unsure;      /* another driver may have written since the record: nothing is "unchanged" */
+    bool waiting;     /* had credentials and has none now: not due, not failed */
     int64_t interval_ms;        /* as the class said last; 0: the driver's default */
     int64_t refresh_at_unix_ms; /* the provider's wish; 0: none */
     int64_t fold_at_ms;         /* monotonic: an old generation stands until then; 0: none does */

@@ -118,6 +118,14 @@ class FaultWorld(World):
             return answer.code().name
         return answer.results[0].code
 
+    def hand_back(self):
+        """The one volume made ready for the driver before: its code, or the call's."""
+        answer = self.ask("PrepareRollback", self.admin.PrepareRollbackRequest(),
+                          self.admin.PrepareRollbackResponse)
+        if isinstance(answer, grpc.RpcError):
+            return answer.code().name
+        return answer.results[0].code
+
     def volumes(self):
         answer = self.ask("List", self.admin.ListRequest(), self.admin.ListResponse)
         if isinstance(answer, grpc.RpcError):

@@ -152,6 +152,9 @@ class Run:
     def refresh(self):
         return self.world.refresh(self.pod)
 
+    def hand_back(self):
+        return self.world.hand_back()
+
     def unpublish(self):
         messages = self.world.node.messages
         request = messages.NodeUnpublishVolumeRequest(
@@ -171,7 +174,7 @@ class Run:
         self.world.write_class("app", sorted(values))
 
     def live(self):
-        """Publish, rotate twice, unpublish."""
+        """Publish, rotate twice, each time made ready for the driver before, unpublish."""
         self.write(OLD)
         self.step(self.publish, self.files_are_one_of({}, OLD, THEIRS))
         if self.pod.files() == THEIRS:
@@ -182,6 +185,8 @@ class Run:
         for before, after in ((OLD, NEW), (NEW, NEXT)):
             self.write(after)
             self.step(self.refresh, self.files_are_one_of(before, after))
+            self.files_are_one_of(after)()
+            self.step(self.hand_back, self.files_are_one_of(after))
             self.files_are_one_of(after)()
         self.step(self.unpublish, lambda: None)
         self.look_after()

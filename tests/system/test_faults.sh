@@ -48,6 +48,7 @@ done <<END
 mount 8
 state 6
 unpublish 8
+rollback 4
 recovery 8
 END
 if "$build/faults/tests/unit/base/test_fault" >/dev/null 2>&1; then

@@ -3,8 +3,9 @@
 #include "lib/model/nearest.h"
 
 static const struct command *const commands[] = {
-    &command_publish, &command_unpublish, &command_list,  &command_status, &command_refresh,
-    &command_metrics, &command_validate,  &command_audit, &command_doctor, &command_version,
+    &command_publish, &command_unpublish, &command_list,     &command_status,
+    &command_refresh, &command_metrics,   &command_validate, &command_audit,
+    &command_doctor,  &command_migrate,   &command_version,
 };
 
 static const char usage_reason[] = "Usage";

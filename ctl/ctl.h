@@ -52,6 +52,7 @@ extern const struct command command_metrics;
 extern const struct command command_validate;
 extern const struct command command_audit;
 extern const struct command command_doctor;
+extern const struct command command_migrate;
 extern const struct command command_version;
 
 /* Runs the command that argv[1] names. argv[0] is the program's name. */

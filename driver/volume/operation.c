@@ -56,6 +56,15 @@ int operation_class(struct operation *op, struct error *err)
     return FAULT("class.after_get", err);
 }
 
+/* The words that users look for in what a pod's events say of its provider. */
+static int of_pod(const struct operation *op, struct error *err)
+{
+    const struct record *r = &op->volume->record;
+
+    return error_within(err, "failed to mount secrets store objects for pod %s/%s, err",
+                        r->pod_ns ? r->pod_ns : "", r->pod_name ? r->pod_name : "");
+}
+
 static void override_warned(void *arg, const struct class *class, const char *key)
 {
     const struct operation *op = arg;
@@ -76,7 +85,9 @@ int operation_attributes(struct operation *op, struct error *err)
     if (attributes_merge(op->class, &op->volume->record.attributes, &rules, &op->attributes, err) <
         0)
         return -1;
-    return op->app->source->ops->find(op->app->source, op->class->provider, err);
+    if (op->app->source->ops->find(op->app->source, op->class->provider, err) < 0)
+        return of_pod(op, err);
+    return 0;
 }
 
 int operation_record_begin(struct operation *op, struct error *err)
@@ -236,8 +247,7 @@ int operation_fetch(struct operation *op, struct error *err)
     result = op->app->source->ops->fetch(op->app->source, &req, &op->files, err);
     observe_fetch(op, started, result == 0);
     if (result < 0)
-        return error_within(err, "failed to mount secrets store objects for pod %s/%s, err",
-                            r->pod_ns ? r->pod_ns : "", r->pod_name ? r->pod_name : "");
+        return of_pod(op, err);
     return FAULT("fetch.end", err);
 }
 

@@ -2,6 +2,8 @@
 """Objects that the cluster's tests make: classes, pods."""
 import json
 
+import yaml
+
 GROUP = "secrets-store.csi.x-k8s.io"
 
 def provider_class(name, namespace, keys, provider="file", version="v1", **parameters):
@@ -20,3 +22,26 @@ def pod(name, namespace, node="n1", account="default"):
         "spec": {"nodeName": node, "serviceAccountName": account,
                  "containers": [{"name": "c", "image": "rig.local/none"}]},
     }
+
+
+def e2e_class(name, namespace, keys, provider="e2e-provider", version="v1", **spec):
+    """A class of e2e_provider.py's: `objects` is YAML of YAML texts, as upstream's providers have it."""
+    texts = [yaml.safe_dump({"objectName": key, "objectVersion": "v1"}) for key in keys]
+    return {
+        "apiVersion": f"{GROUP}/{version}", "kind": "SecretProviderClass",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"provider": provider,
+                 "parameters": {"objects": yaml.safe_dump({"array": texts}, default_style="|")},
+                 **spec},
+    }
+
+
+def inline_pod(name, namespace, classes, read_only=True, **more):
+    """A pod with an inline volume for each (name: class) of these."""
+    made = pod(name, namespace, **more)
+    made["spec"]["volumes"] = [
+        {"name": volume, "csi": {
+            "driver": "secrets-store.csi.k8s.io", "readOnly": read_only,
+            "volumeAttributes": {"secretProviderClass": class_name}}}
+        for volume, class_name in classes.items()]
+    return made

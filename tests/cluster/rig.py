@@ -124,7 +124,7 @@ class Cluster:
              "--bind-address=127.0.0.1", f"--secure-port={self.kcm_port}",
              f"--cert-dir={self.folder}/kcm", "--leader-elect=false",
              "--controllers=garbage-collector-controller,namespace-controller,"
-             "serviceaccount-controller",
+             "serviceaccount-controller,deployment-controller,replicaset-controller",
              f"--service-account-private-key-file={self.folder}/sa.key",
              "--use-service-account-credentials=false"],
             lambda: accepts_tcp(self.kcm_port),

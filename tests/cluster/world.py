@@ -21,10 +21,13 @@ STATUSES = "secretproviderclasspodstatuses"
 class World:
     """What the scripts of this folder share."""
 
+    preset = "base"  # of deploy/daemonset
+    flags = ()  # of the driver
+
     def __init__(self, programs):
         self.programs = programs
         self.cluster = Cluster(programs)
-        self.node = Node(programs)
+        self.node = Node(programs, self.flags)
         self.document = programs.folder / "secrets.json"
         self.agent_socket = programs.folder / "agent" / "agent.sock"
         self.node.source = f"--agent-socket={self.agent_socket}"
@@ -42,7 +45,7 @@ class World:
     def prepare_cluster(self):
         """What an administrator does: one apply. And what kubelet's node brings: itself, our pod."""
         c = self.cluster
-        c.kubectl("apply", "--server-side", "-k", ROOT / "deploy/daemonset/base")
+        c.kubectl("apply", "--server-side", "-k", ROOT / "deploy/daemonset" / self.preset)
         c.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         c.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}},
                 pod(ACCOUNT, "kube-system", account=ACCOUNT))

@@ -8,30 +8,13 @@ import concurrent.futures
 import json
 import os
 import pathlib
-import subprocess
 import sys
-import tempfile
 import threading
 
 import grpc
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from provider_server import M
 
-
-def load_provider():
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(
-            ["protoc", f"-I{ROOT}/proto/provider", f"--python_out={folder}", "provider.proto"],
-            check=True,
-        )
-        sys.path.insert(0, folder)
-        import provider_pb2  # pylint: disable=import-outside-toplevel,import-error
-
-        sys.path.pop(0)
-    return provider_pb2
-
-
-M = load_provider()
 STOP = threading.Event()
 
 

@@ -1,0 +1,212 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The 26 scenarios of the end-to-end tests of the driver whose place Locket takes, each with an
+assertion that can fail: against a real API server, by a strict provider that is not ours."""
+import pathlib
+import re
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
+# pylint: disable=wrong-import-position,import-error
+from harness import expect, expect_equal, run, run_tests, test, wait_until
+from node import mounts_left
+from objects import GROUP, e2e_class, inline_pod
+from stage import AUDIENCES, Stage
+
+KEY = "-----BEGIN KEY-----\nZm9v\n-----END KEY-----\n"  # what e2e_provider.py has for "fookey"
+
+
+@test
+def the_provider_demands_every_audience_and_gets_it(world):
+    """1: and a demand that the cluster does not meet is seen, so that the others mean something."""
+    world.make_class("audiences", "default", ["foo"])
+    world.control(audiences=[*AUDIENCES, "nobody"])
+    pod = world.make_inline_pod("audiences", "default", "audiences")
+    told = world.wait_failed_mount(pod)
+    expect("no token of audience nobody" in told, told)
+    world.control(audiences=AUDIENCES)
+    world.kubelet.wait_ready("default", "audiences")
+    world.delete_and_wait("default", "audiences")
+
+
+@test
+def tokens_in_secrets_reach_the_provider_too(world):
+    world.make_class("hidden", "default", ["foo"])
+    world.make_csi_driver(tokenRequests=world.token_requests, serviceAccountTokenInSecrets=True)
+    world.make_inline_pod("hidden", "default", "hidden")
+    world.kubelet.wait_ready("default", "hidden")
+    world.delete_and_wait("default", "hidden")
+    world.make_csi_driver(tokenRequests=world.token_requests)
+
+
+@test
+def both_crds_are_established(world):
+    """2, 3"""
+    for plural in ("secretproviderclasses", "secretproviderclasspodstatuses"):
+        world.cluster.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{GROUP}",
+                              "--timeout=60s")
+
+
+@test
+def the_roles_and_bindings_have_the_names_that_users_know(world):
+    """4"""
+    for kind, names in {
+        "clusterrole": ["secretproviderclasses-role", "secretproviderclasses-admin-role",
+                        "secretproviderclasses-viewer-role",
+                        "secretproviderclasspodstatuses-viewer-role",
+                        "secretprovidersyncing-role"],
+        "clusterrolebinding": ["secretproviderclasses-rolebinding",
+                               "secretprovidersyncing-rolebinding"],
+    }.items():
+        for name in names:
+            expect(world.cluster.kubectl("get", kind, name, "-o", "name").strip(), name)
+
+
+def a_class_works_end_to_end(world, namespace, version):
+    world.make_namespace(namespace)
+    world.make_class("e2e-provider", namespace, ["foo", "fookey"], version=version)
+    world.make_inline_pod("inline", namespace, "e2e-provider")
+    pod, = world.kubelet.wait_ready(namespace, "inline", seconds=180)
+    expect_equal(world.kubelet.volume(pod).files(), {"foo": "secret", "fookey": KEY}, "files")
+    status = world.wait_for_status("inline", namespace=namespace, class_name="e2e-provider")
+    expect_equal(status["status"]["objects"],
+                 [{"id": "secret/foo", "version": "v1"}, {"id": "secret/fookey", "version": "v1"}],
+                 "objects of the status")
+    return pod
+
+
+@test
+def a_class_of_v1alpha1_works_end_to_end(world):
+    """5 to 8"""
+    a_class_works_end_to_end(world, "test-v1alpha1", "v1alpha1")
+    done = run([world.cluster.program("kubectl"), f"--kubeconfig={world.cluster.kubeconfig}", "get",
+                f"secretproviderclasses.v1alpha1.{GROUP}", "-n", "test-v1alpha1"])
+    expect("is deprecated. Use secrets-store.csi.x-k8s.io/v1 instead." in done.stderr, done.stderr)
+    world.delete_and_wait("test-v1alpha1", "inline")
+
+
+@test
+def a_class_of_v1_works_end_to_end(world):
+    """9 to 12: of the version that the server names first."""
+    group = world.cluster.call("GET", f"/apis/{GROUP}")
+    expect_equal(group["preferredVersion"]["version"], "v1", "the preferred version")
+    a_class_works_end_to_end(world, "test-v1", "v1")
+
+
+@test
+def an_unmount_leaves_nothing_and_complains_of_nothing(world):
+    """13"""
+    pod, = world.kubelet.wait_ready("test-v1", "inline")
+    volume = world.kubelet.volume(pod)
+    expect(volume.is_mounted(), "the volume is not mounted before")
+    said = len(world.programs.log("driver").read_text())
+    world.delete_and_wait("test-v1", "inline")
+    expect(not volume.is_mounted() and not volume.target.exists(), "the volume is there after")
+    log = world.programs.log("driver").read_text()[said:]
+    expect(not re.search(r"failed to clean and unmount|level=(warn|error)", log), log)
+
+
+@test
+def without_a_class_in_its_namespace_a_pod_fails_in_the_known_words(world):
+    """20: the class of that name elsewhere does not count."""
+    world.make_namespace("negative-test-ns")
+    world.make_class("e2e-provider-sync", "default", ["foo"])
+    pod = world.make_inline_pod("negative", "negative-test-ns", "e2e-provider-sync")
+    world.wait_failed_mount(pod)
+    text = world.cluster.kubectl("describe", "pod", "negative", "-n", "negative-test-ns")
+    expect(re.search(r"FailedMount.*failed to get secretproviderclass "
+                     r"negative-test-ns/e2e-provider-sync.*not found", text), text)
+    world.delete_and_wait("negative-test-ns", "negative")
+
+
+# Classes and pods that cannot be mounted, and the words that users and their tests look for.
+REFUSED = {
+    "no class is named": ({"class_name": ""}, {}, "secretProviderClass is not set"),
+    "no provider": ({}, {"provider": ""}, "provider not set in default/refused"),
+    "no parameters": ({}, {"parameters": {}}, "parameters not set in default/refused"),
+    "a provider that is not there": (
+        {}, {"provider": "absent"},
+        'failed to mount secrets store objects for pod default/refused, err: error connecting to '
+        'provider "absent": provider not found: provider "absent"'),
+    "a volume that may be written": (
+        {"read_only": False}, {}, "Readonly is not true in request"),
+}
+
+
+@test
+def what_cannot_be_mounted_is_told_in_the_known_words(world):
+    for what, (pod, spec, words) in REFUSED.items():
+        body = e2e_class("refused", "default", ["foo"])
+        body["spec"].update(spec)
+        world.cluster.call("POST", world.classes_path("default"), body)
+        made = world.make_inline_pod("refused", "default", pod.get("class_name", "refused"),
+                                     read_only=pod.get("read_only", True))
+        told = world.wait_failed_mount(made)
+        expect(words in told, f"{what}: {told}")
+        expect_equal(world.status("refused", "default", "refused"), None, "a status of no mount")
+        world.delete_and_wait("default", "refused")
+        world.cluster.call("DELETE", world.classes_path("default") + "/refused")
+
+
+@test
+def one_pod_mounts_two_classes(world):
+    """21 to 23, as far as it is files."""
+    for i in (0, 1):
+        world.make_class(f"multiple-{i}", "default", ["foo", "fookey"][i:])
+    world.cluster.apply(inline_pod("multiple", "default",
+                                   {"first": "multiple-0", "second": "multiple-1"}))
+    pod, = world.kubelet.wait_ready("default", "multiple")
+    expect_equal(world.kubelet.volume(pod, "first").files(), {"foo": "secret", "fookey": KEY},
+                 "files of the first")
+    expect_equal(world.kubelet.volume(pod, "second").files(), {"fookey": KEY}, "of the second")
+    for i in (0, 1):
+        world.wait_for_status("multiple", namespace="default", class_name=f"multiple-{i}")
+    world.delete_and_wait("default", "multiple")
+
+
+@test
+def a_rotation_comes_without_anybody_asking_for_it(world):
+    """24, 25, as far as it is files."""
+    world.make_class("rotation", "default", ["foo"])
+    world.make_inline_pod("rotation", "default", "rotation")
+    pod, = world.kubelet.wait_ready("default", "rotation")
+    volume = world.kubelet.volume(pod)
+    expect_equal(volume.read("foo"), "secret", "the file before")
+    world.control(audiences=AUDIENCES, rotated=True)
+    wait_until(lambda: volume.read("foo") == "rotated", 120, "the file rotated")
+    status = world.wait_for_status(
+        "rotation", lambda s: s["status"]["objects"] == [{"id": "secret/foo", "version": "v2"}],
+        namespace="default", class_name="rotation")
+    expect_equal(status["status"]["mounted"], True, "mounted")
+    world.kubelet.republish()
+    expect_equal(volume.read("foo"), "rotated", "the file after a republish")
+    world.delete_and_wait("default", "rotation")
+    world.control(audiences=AUDIENCES)
+
+
+@test
+def the_metrics_have_the_known_names_labels_and_true_values(world):
+    """26"""
+    labels = {"provider": "e2e-provider", "os_type": "linux"}
+    for name, wanted in {
+        "node_publish_total": labels,
+        "node_publish_error_total": {"os_type": "linux", "error_type": "SecretProviderClassNotFound"},
+        "node_unpublish_total": {"os_type": "linux"},
+        "rotation_reconcile_total": {**labels, "rotated": "true"},
+        "rotation_reconcile_duration_sec_count": {"os_type": "linux"},
+    }.items():
+        wait_until(lambda n=name, w=wanted: world.series(n, w) > 0, 15, f"{name}{wanted}")
+
+
+@test
+def nothing_is_left(world):
+    """And the garbage collector took every status with its pod."""
+    expect_equal(world.kubelet.pods(), [], "pods")
+    expect_equal(mounts_left(), [], "mounts")
+    path = f"/apis/{GROUP}/v1/secretproviderclasspodstatuses"
+    wait_until(lambda: not world.cluster.call("GET", path)["items"], 60, "every status collected")
+
+
+if __name__ == "__main__":
+    run_tests(Stage)

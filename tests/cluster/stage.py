@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage of the scenarios: what one apply of the sync overlay sets up, a kubelet that is played,
+and two providers that are not ours."""
+import re
+
+from harness import ROOT, accepts, write_json
+from kubelet import Kubelet
+from objects import GROUP, e2e_class, inline_pod
+from world import World
+
+AUDIENCES = ["aud1", "aud2", "conjur", "api://AzureADTokenExchange", "sts.amazonaws.com"]
+
+
+class Stage(World):
+    """A World whose volumes rotate every second."""
+
+    preset = "overlays/sync"
+    flags = ("--rotation-poll-interval=1s",)
+    token_requests = [{"audience": a, "expirationSeconds": 3600} for a in AUDIENCES]
+
+    def __init__(self, programs):
+        super().__init__(programs)
+        self.control(audiences=AUDIENCES)
+        self.write_values({"conf/user": "joe"}, "1")
+        for name in ("e2e", "writing"):
+            socket = self.node.providers / f"{name}-provider.sock"
+            programs.start(
+                f"{name}-provider",
+                ["/usr/bin/python3", ROOT / f"tests/fakes/{name}_provider.py", socket,
+                 self.control_file(name)],
+                lambda s=socket: accepts(s))
+        self.kubelet = Kubelet(self)
+
+    def prepare_cluster(self):
+        super().prepare_cluster()
+        self.make_csi_driver(tokenRequests=self.token_requests)
+
+    # --- what the providers are told -------------------------------------------------------------
+
+    def control_file(self, name):
+        return self.programs.folder / f"{name}-control.json"
+
+    def control(self, **wanted):
+        write_json(self.control_file("e2e"), wanted)
+
+    def write_values(self, values, version):
+        write_json(self.control_file("writing"), {"values": values, "version": version})
+
+    # --- objects ---------------------------------------------------------------------------------
+
+    def classes_path(self, namespace):
+        return f"/apis/{GROUP}/v1/namespaces/{namespace}/secretproviderclasses"
+
+    def make_class(self, name, namespace, keys, **more):
+        self.cluster.apply(e2e_class(name, namespace, keys, **more))
+
+    def make_inline_pod(self, name, namespace, class_name, **more):
+        self.cluster.apply(inline_pod(name, namespace, {"v": class_name}, **more))
+        return self.cluster.call("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
+
+    def delete_and_wait(self, namespace, name):
+        self.cluster.kubectl("delete", "pod", name, "-n", namespace, "--wait=false")
+        self.kubelet.wait_gone(namespace, name)
+
+    def wait_failed_mount(self, pod):
+        """The text of a pod's FailedMount."""
+        meta = pod["metadata"]
+        path = f"/api/v1/namespaces/{meta['namespace']}/events?fieldSelector=" \
+               f"involvedObject.uid%3D{meta['uid']},reason%3DFailedMount"
+        events = self.kubelet.until(lambda: self.cluster.call("GET", path)["items"], 60,
+                                    f"a FailedMount of {meta['name']}")
+        return events[-1]["message"]
+
+    def series(self, name, labels):
+        """The sum of a metric's series that have these labels."""
+        total = 0
+        for line in self.page("/metrics", self.metrics)[1].splitlines():
+            found = re.fullmatch(rf"{name}\{{(.*)\}} (\S+)", line)
+            if found and labels.items() <= dict(re.findall(r'(\w+)="([^"]*)"', found[1])).items():
+                total += float(found[2])
+        return total

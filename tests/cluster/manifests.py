@@ -29,6 +29,7 @@ class World:
         wait_until(lambda: self.can("GET", "/api/v1/namespaces/default/serviceaccounts/default"), 20, "accounts")
         self.node_of = {"a": "node-a", "b": "node-b", "long": LONG_NODE}
         self.tokens = {name: self.token_on(node, AGENT, name) for name, node in self.node_of.items()}
+        self.owners = {name: self.owner(node) for name, node in self.node_of.items()}
         # A policy holds some seconds after it is there; the last of base's to be seen is waited for.
         wait_until(lambda: self.denied(self.apply, "a", status("early", "node-b")), 30, "the policies")
 
@@ -43,9 +44,16 @@ class World:
                       "containers": [{"name": "c", "image": "rig.local/none"}]}})
         return self.cluster.token_of("kube-system", account, of_pod=f"{account}-{name}")
 
-    def apply(self, who, body):
+    def owner(self, node):
+        """An owner that lives as long as the test: of one that is not there, all is collected."""
+        uid = self.cluster.call("GET", f"/api/v1/nodes/{node}")["metadata"]["uid"]
+        return {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid}
+
+    def apply(self, who, body, owner="a"):
         """Server-side apply, as the agent does it."""
         meta = body["metadata"]
+        if body["kind"] != "Secret":
+            meta["ownerReferences"] = [self.owners[owner]]
         plural = {"Secret": "secrets"}.get(body["kind"], "secretproviderclasspodstatuses")
         base = "/api/v1" if body["kind"] == "Secret" else f"/apis/{GROUP}/v1"
         path = f"{base}/namespaces/{meta['namespace']}/{plural}/{meta['name']}?fieldManager=locket&force=true"
@@ -72,11 +80,10 @@ class World:
         expect(said and words in said, f"refused with {words!r}: {said}")
 
 
-def status(name, label, uid="1"):
+def status(name, label):
     return {
         "apiVersion": f"{GROUP}/v1", "kind": "SecretProviderClassPodStatus",
-        "metadata": {"name": name, "namespace": "default", "labels": {LABEL: label},
-                     "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": uid}]},
+        "metadata": {"name": name, "namespace": "default", "labels": {LABEL: label}},
         "status": {"podName": "p", "secretProviderClassName": "c", "mounted": True, "targetPath": "/t",
                    "otherTargetPaths": ["/u"], "objects": [{"id": "a", "version": "1"}]},
     }
@@ -122,12 +129,11 @@ def an_agent_writes_no_status_of_another_node(world):
 
 @test
 def a_pod_that_came_to_another_node_takes_its_forerunners_status_over(world):
-    world.apply("a", status("zero-0", "node-a", "old"))
-    owner = [{"apiVersion": "v1", "kind": "Pod", "name": "zero-0", "uid": "new"}]
+    world.apply("a", status("zero-0", "node-a"), "a")
     world.status_call("b", "PATCH", "zero-0", [
-        {"op": "replace", "path": "/metadata/ownerReferences", "value": owner},
+        {"op": "replace", "path": "/metadata/ownerReferences", "value": [world.owners["b"]]},
         {"op": "add", "path": "/metadata/labels", "value": {LABEL: "node-b"}}])
-    world.apply("b", status("zero-0", "node-b", "new"))
+    world.apply("b", status("zero-0", "node-b"), "b")
 
 
 @test
@@ -147,8 +153,7 @@ def synced_secrets_are_marked_and_are_no_credential_of_the_cluster(world):
 @test
 def a_synced_secret_is_given_owners_and_never_deleted_or_listed(world):
     path, token = "/api/v1/namespaces/default/secrets/fine", world.tokens["a"]
-    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "1"}
-    body = {"metadata": {"ownerReferences": [owner]}}
+    body = {"metadata": {"ownerReferences": [world.owners["a"]]}}
     world.cluster.call("PATCH", path, body, "application/strategic-merge-patch+json", token)
     world.expect_denied("synced-secrets", world.cluster.call, "DELETE", path, None, "application/json", token)
     listing = path.rpartition("/")[0]

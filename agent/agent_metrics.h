@@ -14,8 +14,15 @@ enum agent_metric {
     AM_STATUS_BEHIND,
     AM_CLASS_WATCHES,
     AM_VOLUMES,
-    AM_REFRESHES,  /* reason: class, class-annotation, pod-annotation */
-    AM_EVENTS,     /* result: written, failed, dropped, limited */
+    AM_REFRESHES, /* reason: class, class-annotation, pod-annotation */
+    AM_EVENTS,    /* result: written, failed, dropped, limited */
+    AM_AUDIT_WRITTEN,
+    AM_AUDIT_DROPPED,
+    AM_AUDIT_BLOCKED_SECONDS,
+    AM_AUDIT_QUEUED,
+    AM_AUDIT_FAILING,
+    AM_AUDIT_SEQ,
+    AM_AUDIT_HEAD,
     AM_BUILD_INFO, /* version */
     AM_COUNT,
 };

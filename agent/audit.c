@@ -250,6 +250,12 @@ void audit_add(struct audit *audit, const struct audit_entry *entry)
     enqueue(audit, &members);
 }
 
+void audit_lost(struct audit *audit, int64_t accesses)
+{
+    if (audit && accesses > 0)
+        was_dropped(audit, accesses);
+}
+
 bool audit_is_full(struct audit *audit)
 {
     bool full;

@@ -106,6 +106,10 @@ struct audit_entry {
  */
 void audit_add(struct audit *audit, const struct audit_entry *entry);
 
+/* Counts accesses whose lines were lost before they came here, and tells of them with the next
+ * line. A NULL audit: nothing. Any thread. */
+void audit_lost(struct audit *audit, int64_t accesses);
+
 /* Must a new access be refused where each must have its line? Yes while the sink does not take
  * lines, and from three quarters of the queue on: what was let in before still finds room. A NULL
  * audit is never full. Any thread. */

@@ -176,6 +176,58 @@ static void report(Locket__Cluster__V1__Cluster_Service *service,
     }
 }
 
+/* --- notes -------------------------------------------------------------------------------------
+ */
+
+struct noting {
+    struct cluster_service *self;
+    const Locket__Cluster__V1__NoteRequest *in; /* lives until the answer */
+    Locket__Cluster__V1__NoteResponse_Closure reply;
+    void *call;
+};
+
+static void run_note(void *arg)
+{
+    struct noting *n = arg;
+    Locket__Cluster__V1__NoteResponse out = LOCKET__CLUSTER__V1__NOTE_RESPONSE__INIT;
+    struct error err = { 0 };
+
+    if (note_take(&n->self->sinks, n->in, &err) < 0)
+        rpc_fail(n->call, &err);
+    else
+        n->reply(&out, n->call);
+    free(n);
+}
+
+static void note(Locket__Cluster__V1__Cluster_Service *service,
+                 const Locket__Cluster__V1__NoteRequest *in,
+                 Locket__Cluster__V1__NoteResponse_Closure reply, void *call)
+{
+    struct cluster_service *self = (struct cluster_service *)service;
+    struct noting *n = xmalloc(sizeof(*n));
+    struct error err = { 0 };
+
+    *n = (struct noting){ self, in, reply, call };
+    if (work_submit(self->reporters, run_note, n, &err) < 0) {
+        free(n);
+        rpc_fail(call, &err);
+    }
+}
+
+static void admit(Locket__Cluster__V1__Cluster_Service *service,
+                  const Locket__Cluster__V1__AdmitRequest *in,
+                  Locket__Cluster__V1__AdmitResponse_Closure reply, void *call)
+{
+    Locket__Cluster__V1__AdmitResponse out = LOCKET__CLUSTER__V1__ADMIT_RESPONSE__INIT;
+    struct error err = { 0 };
+
+    (void)in;
+    if (note_admit(&((struct cluster_service *)service)->sinks, &err) < 0)
+        rpc_fail(call, &err);
+    else
+        reply(&out, call);
+}
+
 static void watch(Locket__Cluster__V1__Cluster_Service *service,
                   const Locket__Cluster__V1__WatchRequest *in,
                   Locket__Cluster__V1__WatchResponse_Closure reply, void *call)
@@ -184,7 +236,8 @@ static void watch(Locket__Cluster__V1__Cluster_Service *service,
 }
 
 void cluster_service_init(struct cluster_service *service, struct class_cache *classes,
-                          struct pod_status *statuses, struct driver_line *line)
+                          struct pod_status *statuses, struct driver_line *line,
+                          const struct note_sinks *sinks)
 {
     struct work_pool_config askers = { .name = "classes",
                                        .threads_max = ASK_THREADS,
@@ -198,9 +251,12 @@ void cluster_service_init(struct cluster_service *service, struct class_cache *c
         .service.get_class = get_class,
         .service.report = report,
         .service.watch = watch,
+        .service.note = note,
+        .service.admit = admit,
         .classes = classes,
         .statuses = statuses,
         .line = line,
+        .sinks = *sinks,
         .askers = work_pool_new(&askers),
         .reporters = work_pool_new(&reporters),
     };

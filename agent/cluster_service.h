@@ -8,6 +8,7 @@
 
 #include "agent/class_cache.h"
 #include "agent/driver_line.h"
+#include "agent/note.h"
 #include "agent/pod_status.h"
 #include "lib/net/work.h"
 
@@ -16,13 +17,15 @@ struct cluster_service {
     struct class_cache *classes;
     struct pod_status *statuses;
     struct driver_line *line;
+    struct note_sinks sinks;
     struct work_pool *askers;    /* classes that the API server is asked for */
-    struct work_pool *reporters; /* one thread: reports keep their order */
+    struct work_pool *reporters; /* one thread: reports and notes keep their order */
 };
 
 /* Starts its threads over what it is given. cluster_service_done ends them, after the last call. */
 void cluster_service_init(struct cluster_service *service, struct class_cache *classes,
-                          struct pod_status *statuses, struct driver_line *line);
+                          struct pod_status *statuses, struct driver_line *line,
+                          const struct note_sinks *sinks);
 void cluster_service_done(struct cluster_service *service);
 
 #endif

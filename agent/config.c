@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/config.h"
 
+#include "lib/base/clock.h"
 #include "lib/base/sandbox.h"
+
+enum { AUDIT_ROTATE_MIN = 1 << 20 };
 
 #define AT(member) offsetof(struct agent_config, member)
 
@@ -21,6 +24,19 @@ static const struct option_row rows[] = {
       "serve /healthz, /livez and /readyz there; empty: do not" },
     { "metrics-addr", OPTION_TEXT, AT(metrics_addr), ":8095", "HOST:PORT",
       "serve /metrics there; empty: do not" },
+    { "audit-log", OPTION_TEXT, AT(audit_log), "", "FILE",
+      "a line for each access to secrets; -: on standard output; empty: none" },
+    { "audit-key", OPTION_TEXT, AT(audit_key), "", "FILE",
+      "seal the lines with a key of it; only this program needs the file" },
+    { "audit-digests", OPTION_BOOL, AT(audit_digests), NULL, NULL,
+      "digests of values that this program writes into Secrets, too, by another key of "
+      "--audit-key" },
+    { "audit-rotate-size", OPTION_BYTES, AT(audit_rotate_bytes), "64Mi", "BYTES",
+      "an --audit-log of this size becomes FILE.1; 0: never" },
+    { "audit-rotate-keep", OPTION_INT, AT(audit_rotated), "4", "COUNT", "how many of these stay" },
+    { "audit-head-interval", OPTION_DURATION, AT(audit_head_ms), "10m", "DURATION",
+      "how often the end of the audit's chain is noted in an Event about the node" },
+    { "cluster-name", OPTION_TEXT, AT(cluster_name), "", "NAME", "said on each line of the audit" },
     { "sandbox", OPTION_TEXT, AT(sandbox_switch), SANDBOX_DEFAULT, "on|off",
       "give up system calls and paths before serving" },
     { "log-format-json", OPTION_BOOL, AT(log_json), NULL, NULL, "log JSON instead of text" },
@@ -48,6 +64,21 @@ void agent_config_done(struct agent_config *config)
     options_done(&table, config);
 }
 
+/* What the audit itself does not check before it opens its file. */
+static int check_audit(const struct agent_config *config, struct error *err)
+{
+    if (!*config->audit_log && (*config->audit_key || config->audit_digests))
+        return error_set(err, CODE_INVALID_ARGUMENT,
+                         "--audit-key and --audit-digests need --audit-log");
+    if (config->audit_rotate_bytes < 0 ||
+        (config->audit_rotate_bytes && config->audit_rotate_bytes < AUDIT_ROTATE_MIN))
+        return error_set(err, CODE_INVALID_ARGUMENT,
+                         "--audit-rotate-size must be 0, or at least 1Mi");
+    if (config->audit_head_ms < MS_PER_S)
+        return error_set(err, CODE_INVALID_ARGUMENT, "--audit-head-interval must be 1s or more");
+    return 0;
+}
+
 int agent_config_parse(int argc, char **argv, struct agent_config *ret, struct error *err)
 {
     struct agent_config config CLEANUP(agent_config_done) = { 0 };
@@ -57,6 +88,8 @@ int agent_config_parse(int argc, char **argv, struct agent_config *ret, struct e
         return -1;
     if (!*config.node_name && !config.version)
         return error_set(err, CODE_INVALID_ARGUMENT, "--node-name (LOCKET_NODE_NAME) must be set");
+    if (check_audit(&config, err) < 0)
+        return -1;
     *ret = config;
     config = (struct agent_config){ 0 };
     return 0;

@@ -15,6 +15,13 @@ struct agent_config {
     char *token_folder;
     char *health_addr;
     char *metrics_addr;
+    char *audit_log;
+    char *audit_key;
+    bool audit_digests;
+    char *cluster_name;
+    int64_t audit_rotate_bytes;
+    int64_t audit_rotated;
+    int64_t audit_head_ms;
     bool log_json;
     int64_t verbosity;
     bool version;

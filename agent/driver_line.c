@@ -19,6 +19,7 @@ struct driver_line {
     char *instance;
     struct due_queue *due;
     struct due_item hold; /* ends the parked call's wait */
+    bool audit;           /* set once, before the first Watch */
     pthread_mutex_t lock;
     Refresh **refreshes; /* guarded by lock, as all below */
     size_t count;
@@ -80,6 +81,7 @@ static void send_answer(const struct driver_line *line, struct answer *a)
     out.refreshes = a->refreshes;
     out.n_refreshes = a->count;
     out.csi_driver = a->csi_driver;
+    out.audit = line->audit;
     a->reply(&out, a->call);
     for (size_t i = 0; i < a->count; i++)
         locket__cluster__v1__refresh__free_unpacked(a->refreshes[i], NULL);
@@ -216,6 +218,11 @@ void driver_line_refresh(struct driver_line *line, const char *ns, const char *c
     a = take_answer(line, false);
     (void)pthread_mutex_unlock(&line->lock);
     send_answer(line, &a);
+}
+
+void driver_line_want_audit(struct driver_line *line)
+{
+    line->audit = true;
 }
 
 void driver_line_set_csi_driver(struct driver_line *line, const CsiDriver *facts)

@@ -36,6 +36,9 @@ void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__Watch
 void driver_line_refresh(struct driver_line *line, const char *ns, const char *class_name,
                          const char *pod_name, bool forced);
 
+/* Tells the driver that every access is to be noted. Before the first Watch. */
+void driver_line_want_audit(struct driver_line *line);
+
 /* What the CSIDriver object says now; a copy is taken and told. Never blocks. */
 void driver_line_set_csi_driver(struct driver_line *line,
                                 const Locket__Cluster__V1__CsiDriver *facts);

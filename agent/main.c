@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "agent/agent_metrics.h"
+#include "agent/audit_head.h"
 #include "agent/cluster_service.h"
 #include "agent/config.h"
 #include "agent/csi_driver.h"
@@ -33,6 +34,8 @@ struct program {
     struct csi_driver *csi_driver;
     struct pod_watch *pods;
     struct events *events;
+    struct audit *audit;
+    struct audit_head head;
     struct cluster_service service;
     struct rpc_server *server;
     struct page page;
@@ -94,6 +97,29 @@ static int make_folder(const char *socket, struct error *err)
     return fs_mkdirs(folder, 0700, err);
 }
 
+static int open_audit(struct program *p, struct error *err)
+{
+    const struct agent_config *c = &p->config;
+    struct audit_config audit = {
+        .path = c->audit_log,
+        .key_file = *c->audit_key ? c->audit_key : NULL,
+        .value_digests = c->audit_digests,
+        .cluster = *c->cluster_name ? c->cluster_name : NULL,
+        .node = c->node_name,
+        .rotate_bytes = c->audit_rotate_bytes,
+        .rotated = c->audit_rotated,
+        .metrics = { p->metrics, AM_AUDIT_WRITTEN, AM_AUDIT_DROPPED, AM_AUDIT_BLOCKED_SECONDS,
+                     AM_AUDIT_QUEUED, AM_AUDIT_FAILING, AM_AUDIT_SEQ, AM_AUDIT_HEAD },
+    };
+
+    if (!*c->audit_log)
+        return 0;
+    if (audit_new(&audit, &p->audit, err) < 0)
+        return error_within(err, "--audit-log");
+    driver_line_want_audit(p->line);
+    return 0;
+}
+
 static int build(struct program *p, struct error *err)
 {
     struct kube_config kube autokubeconfig = { 0 };
@@ -114,7 +140,7 @@ static int build(struct program *p, struct error *err)
     p->api = kube_api_new(&kube, &counted);
     p->events = events_new(p->api, p->config.node_name, &events);
     classes.api = p->api;
-    if (driver_line_new(&p->line, err) < 0)
+    if (driver_line_new(&p->line, err) < 0 || open_audit(p, err) < 0)
         return -1;
     p->classes = class_cache_new(&classes);
     p->csi_driver = csi_driver_new(p->api, p->config.driver_name, csi_driver_changed, p);
@@ -124,8 +150,8 @@ static int build(struct program *p, struct error *err)
 
 static int start_pages(struct program *p, struct error *err)
 {
-    p->page =
-        (struct page){ p->api, p->classes, p->statuses, p->line, p->metrics, clock_mono_ms() };
+    p->page = (struct page){ p->api,     p->classes,      p->statuses, p->line,
+                             p->metrics, clock_mono_ms(), p->audit };
     if (*p->config.health_addr &&
         http_server_start(p->config.health_addr, page_answer, &p->page, &p->health, err) < 0)
         return error_within(err, "--health-addr");
@@ -135,9 +161,17 @@ static int start_pages(struct program *p, struct error *err)
     return 0;
 }
 
+static void note_head(struct program *p)
+{
+    if (p->audit)
+        audit_head_note(&p->head, p->audit, p->events, p->config.node_name,
+                        p->config.audit_head_ms);
+}
+
 static void wait_for_end(struct program *p)
 {
-    const struct timespec minute = { .tv_sec = TIDY_S };
+    int64_t head_s = p->config.audit_head_ms / MS_PER_S;
+    const struct timespec minute = { .tv_sec = p->audit && head_s < TIDY_S ? head_s : TIDY_S };
     sigset_t set;
     int got = 0;
 
@@ -149,6 +183,7 @@ static void wait_for_end(struct program *p)
         got = sigtimedwait(&set, NULL, &minute);
         if (got < 0)
             class_cache_tidy(p->classes);
+        note_head(p);
         (void)sandbox_log_refusals();
     }
 }
@@ -160,8 +195,9 @@ static int serve(struct program *p, struct error *err)
                                         .services = services,
                                         .service_count = COUNT_OF(services),
                                         .ended = call_ended };
+    const struct note_sinks sinks = { p->audit, p->events };
 
-    cluster_service_init(&p->service, p->classes, p->statuses, p->line);
+    cluster_service_init(&p->service, p->classes, p->statuses, p->line, &sinks);
     if (rpc_server_start(&config, &p->server, err) < 0 || start_pages(p, err) < 0)
         return -1;
     log_event(LOG_INFO, "serving", WITH_TEXT(KEY_SOCKET, p->config.socket));
@@ -176,6 +212,7 @@ static void take_down(struct program *p)
     driver_line_end(p->line);
     rpc_server_free(p->server, DRAIN_MS);
     cluster_service_done(&p->service);
+    audit_free(p->audit);
     pod_status_free(p->statuses);
     class_cache_free(p->classes);
     csi_driver_free(p->csi_driver);

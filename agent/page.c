@@ -48,6 +48,17 @@ static void tell_of_republish(struct page *p, struct strbuf *out)
                              "of running pods expire; set spec.requiresRepublish: true\n");
 }
 
+/* Nor is this: the driver asks where a publish must not be without (--audit-fail-closed). */
+static void tell_of_audit(struct page *p, struct strbuf *out)
+{
+    struct audit_view view = audit_view_of(p->audit);
+
+    if (view.failing)
+        strbuf_printf(out, "[!] audit: not written: %s\n", view.failure.msg);
+    else if (audit_is_full(p->audit))
+        strbuf_printf(out, "[!] audit: %zu lines wait: its sink is slow\n", view.queued);
+}
+
 static bool server_answered(struct page *p, struct strbuf *out)
 {
     if (kube_api_answered_ms(p->api)) {
@@ -65,6 +76,7 @@ static int ready(struct page *p, struct strbuf *out)
     bool driver = driver_is_there(p, out, DRIVER_AWAY_MS);
 
     tell_of_republish(p, out);
+    tell_of_audit(p, out);
     return server && classes && driver ? 200 : 503;
 }
 

@@ -6,6 +6,7 @@
 #ifndef LOCKET_AGENT_PAGE_H
 #define LOCKET_AGENT_PAGE_H
 
+#include "agent/audit.h"
 #include "agent/class_cache.h"
 #include "agent/driver_line.h"
 #include "agent/pod_status.h"
@@ -17,7 +18,8 @@ struct page {
     struct pod_status *statuses;
     struct driver_line *line;
     struct metrics *metrics;
-    int64_t started_ms; /* clock_mono_ms() */
+    int64_t started_ms;  /* clock_mono_ms() */
+    struct audit *audit; /* NULL: none is kept */
 };
 
 /* An answer of http_server_start: arg is a struct page. Live: this program answers. Ready: the API

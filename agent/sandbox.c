@@ -32,6 +32,9 @@ int agent_sandbox_enter(const struct agent_config *config, const struct kube_con
     for (size_t i = 0; i < COUNT_OF(read); i++)
         sandbox_paths_add_configured(&paths, read[i], SANDBOX_READ);
     sandbox_paths_add_configured(&paths, config->socket, SANDBOX_SOCKETS);
+    sandbox_paths_add_configured(&paths, config->audit_key, SANDBOX_READ);
+    if (!str_same(config->audit_log, "-")) /* its folder: it is renamed there and made anew */
+        sandbox_paths_add_configured(&paths, config->audit_log, SANDBOX_WRITE);
     sandbox.paths = paths.items;
     sandbox.path_count = paths.count;
     if (sandbox_enter(&sandbox, &landlock, err) < 0)

@@ -3,6 +3,7 @@
 
 #include "driver/cluster/class_memory.h"
 #include "driver/cluster/cluster.h"
+#include "driver/cluster/note_queue.h"
 #include "driver/cluster/report_queue.h"
 #include "lib/base/cancel.h"
 #include "lib/base/clock.h"
@@ -12,6 +13,7 @@
 enum {
     CLASS_MS = 20000,  /* the agent's own call to the API server ends before */
     REPORT_MS = 10000, /* taking a report over is all that the agent does */
+    ADMIT_MS = 2000,   /* it looks at its own memory */
     WATCH_MS = 30000,  /* it answers an idle watch after ten seconds */
     RETRY_MS = 500,    /* after the first failure; doubled up to */
     RETRY_MAX_MS = 4000,
@@ -25,8 +27,11 @@ struct agent_client {
     struct rpc_client *rpc;
     struct class_memory *classes;
     struct report_queue *reports;
+    struct note_queue *notes;
     pthread_mutex_t lock;             /* held while the listener is called */
     struct cluster_listener listener; /* guarded by lock; .wish NULL: nobody */
+    pthread_mutex_t audit_lock;       /* leaf: a listener may cause notes */
+    bool audit; /* guarded by audit_lock: all accesses are noted; until the agent says, they are */
     pthread_t thread;
     struct cancel cancel; /* of every call: raised at the end */
     char *csi_driver;     /* the thread's own: digest of what the listener was told */
@@ -117,6 +122,56 @@ static int send_report(void *arg, const Locket__Cluster__V1__ReportRequest *repo
 static void agent_report(struct cluster *self, const struct volume_report *report)
 {
     report_queue_put(((struct agent_client *)self)->reports, report);
+}
+
+/* --- notes -------------------------------------------------------------------------------------
+ */
+
+static int send_note(void *arg, const Locket__Cluster__V1__NoteRequest *note, struct error *err)
+{
+    ProtobufCMessage *reply = NULL;
+
+    if (call(arg, "Note", &note->base, REPORT_MS, &reply, err) < 0)
+        return -1;
+    rpc_reply_free(reply);
+    return 0;
+}
+
+static void set_audit(struct agent_client *a, bool audit)
+{
+    (void)pthread_mutex_lock(&a->audit_lock);
+    a->audit = audit;
+    (void)pthread_mutex_unlock(&a->audit_lock);
+}
+
+static void agent_note(struct cluster *self, const struct volume_note *note)
+{
+    struct agent_client *a = (struct agent_client *)self;
+    bool wanted = note->is_news;
+
+    if (!wanted) {
+        (void)pthread_mutex_lock(&a->audit_lock);
+        wanted = a->audit;
+        (void)pthread_mutex_unlock(&a->audit_lock);
+    }
+    if (wanted)
+        note_queue_put(a->notes, note);
+}
+
+static int agent_admit(struct cluster *self, struct error *err)
+{
+    Locket__Cluster__V1__AdmitRequest in = LOCKET__CLUSTER__V1__ADMIT_REQUEST__INIT;
+    ProtobufCMessage *reply = NULL;
+    struct error mine = { 0 };
+
+    if (call((struct agent_client *)self, "Admit", &in.base, ADMIT_MS, &reply, &mine) == 0) {
+        rpc_reply_free(reply);
+        return 0;
+    }
+    (void)error_set(err, CODE_UNAVAILABLE,
+                    "no access may be without its line of audit (--audit-fail-closed): %s",
+                    mine.msg);
+    return error_reason(err, "AuditUnavailable");
 }
 
 /* --- what the agent has to say -----------------------------------------------------------------
@@ -211,6 +266,7 @@ static int watch_once(struct agent_client *a, struct error *err)
     if (call(a, "Watch", &in.base, WATCH_MS, &reply, err) < 0)
         return -1;
     out = (const WatchResponse *)reply;
+    set_audit(a, out->audit);
     is_new = strcmp(out->instance, a->instance) != 0;
     if (hand_on(a, out, is_new) && is_new) {
         free(a->instance);
@@ -256,10 +312,12 @@ static void agent_free(struct cluster *self)
     cancel_raise(&a->cancel);
     (void)pthread_join(a->thread, NULL);
     report_queue_free(a->reports);
+    note_queue_free(a->notes);
     rpc_client_free(a->rpc);
     class_memory_free(a->classes);
     cancel_done(&a->cancel);
     (void)pthread_mutex_destroy(&a->lock);
+    (void)pthread_mutex_destroy(&a->audit_lock);
     free(a->csi_driver);
     free(a->instance);
     free(a);
@@ -268,6 +326,8 @@ static void agent_free(struct cluster *self)
 static const struct cluster_ops agent_ops = {
     .get_class = agent_get_class,
     .report = agent_report,
+    .note = agent_note,
+    .admit = agent_admit,
     .listen = agent_listen,
     .free = agent_free,
 };
@@ -282,9 +342,12 @@ struct cluster *cluster_agent_new(const char *socket)
     a->csi_driver = xstrdup("");
     cancel_init(&a->cancel);
     (void)pthread_mutex_init(&a->lock, NULL);
+    (void)pthread_mutex_init(&a->audit_lock, NULL);
     a->rpc = rpc_client_new(&config);
     a->classes = class_memory_new();
+    a->audit = true;
     a->reports = report_queue_new(send_report, a);
+    a->notes = note_queue_new(send_note, a);
     if (pthread_create(&a->thread, NULL, watch, a) != 0)
         abort();
     return &a->base;

@@ -26,6 +26,51 @@ struct volume_report {
     const struct error *err; /* of the last refresh; NULL: it succeeded */
 };
 
+enum note_kind {
+    NOTE_PUBLISHED,
+    NOTE_REPAIRED, /* a publish of a volume that was there and not whole */
+    NOTE_REFRESHED,
+    NOTE_UNPUBLISHED,
+    NOTE_CREDENTIALS_REFUSED, /* of a republish; the volume goes on with what it has */
+    NOTE_STALE,
+    NOTE_REPUBLISH_OFF, /* kubelet will not renew its tokens */
+    NOTE_PEER_CHANGED,  /* another user answers at its provider's socket */
+};
+
+/* A file of an access, a version, or both; borrowed, NULL: not known. */
+struct note_object {
+    const char *id;
+    const char *version;
+    const char *before; /* the version until now */
+    const char *path;   /* of the file */
+    int64_t bytes;
+};
+
+/* Something that happened to a volume, once; everything is borrowed. Names, versions and sizes,
+ * never a secret. */
+struct volume_note {
+    enum note_kind kind;
+    bool is_news; /* else it matters to an audit alone */
+    const char *volume_id;
+    const char *pod_ns;
+    const char *pod_name;
+    const char *pod_uid;
+    const char *service_account;
+    const char *class_name;
+    const char *provider;
+    int64_t generation;
+    const struct note_object *objects;
+    size_t object_count;
+    const struct error *err; /* NULL: it succeeded */
+    int64_t took_ms;
+    bool changed;
+    bool failed_before;
+    bool class_edited;  /* its class was, and this is the first refresh since */
+    bool waiting;       /* for credentials */
+    int64_t at_unix_ms; /* STALE: the last good refresh; REPUBLISH_OFF: when the tokens expire */
+    int64_t peer_uid;
+};
+
 /* Volumes that the cluster wants refreshed; borrowed, NULL: any. */
 struct cluster_wish {
     const char *ns;
@@ -65,6 +110,12 @@ struct cluster_ops {
                      struct error *err);
     /* Hands over a report; never blocks for long, never fails a publish. */
     void (*report)(struct cluster *self, const struct volume_report *report);
+    /* Hands over a note; never blocks. Those that there is no room for are counted, and the count
+     * is told. */
+    void (*note)(struct cluster *self, const struct volume_note *note);
+    /* May a new volume be published, where no access may be without its line of audit? Blocks two
+     * seconds at most. UNAVAILABLE when not, or when nobody can be asked. */
+    int (*admit)(struct cluster *self, struct error *err);
     /* From now on this one is called, from one thread of the implementation's own; NULL: nobody,
      * and none of its functions runs any more (may block a second). */
     void (*listen)(struct cluster *self, const struct cluster_listener *listener);

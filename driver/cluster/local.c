@@ -61,6 +61,20 @@ static void local_report(struct cluster *self, const struct volume_report *repor
     (void)report;
 }
 
+static void local_note(struct cluster *self, const struct volume_note *note)
+{
+    (void)self;
+    (void)note;
+}
+
+static int local_admit(struct cluster *self, struct error *err)
+{
+    (void)self;
+    (void)error_set(err, CODE_UNAVAILABLE,
+                    "--audit-fail-closed: nobody keeps an audit of classes from a folder");
+    return error_reason(err, "AuditUnavailable");
+}
+
 /* A folder wishes nothing: it is looked at by each refresh. */
 static void local_listen(struct cluster *self, const struct cluster_listener *listener)
 {
@@ -80,6 +94,8 @@ static void local_free(struct cluster *self)
 static const struct cluster_ops local_ops = {
     .get_class = local_get_class,
     .report = local_report,
+    .note = local_note,
+    .admit = local_admit,
     .listen = local_listen,
     .free = local_free,
 };

@@ -87,6 +87,8 @@ static const struct option_row rows[] = {
       "which providers are told the versions that a volume holds" },
     { "require-readonly", OPTION_BOOL, AT(require_readonly), "true", NULL,
       "refuse volumes that a pod does not mount readOnly" },
+    { "audit-fail-closed", OPTION_BOOL, AT(audit_fail_closed), NULL, NULL,
+      "publish nothing new while locket-agent cannot write its audit; needs --agent-socket" },
     { "sandbox", OPTION_TEXT, AT(sandbox_switch), SANDBOX_DEFAULT, "on|off",
       "give up capabilities and system calls before serving" },
 #ifdef LOCKET_FAULTS
@@ -257,6 +259,9 @@ static int check(struct config *config, struct error *err)
         return error_set(err, CODE_INVALID_ARGUMENT,
                          "--classes or --agent-socket is missing: name the folder of "
                          "SecretProviderClasses, or the agent that knows the cluster's");
+    if (config->audit_fail_closed && !*config->agent_socket)
+        return error_set(err, CODE_INVALID_ARGUMENT,
+                         "--audit-fail-closed needs --agent-socket: the agent keeps the audit");
     if (check_rows(&config->provider_folders, "provider-folder", true, err) < 0 ||
         check_rows(&config->provider_audiences, "provider-audiences", false, err) < 0 ||
         attribute_override_parse(config->attribute_override, &config->override, err) < 0)

@@ -35,6 +35,7 @@ struct config {
     struct option_texts provider_audiences; /* NAME=AUD,AUD */
     char *send_current_versions;
     bool require_readonly;
+    bool audit_fail_closed;
     char *sandbox_switch;
     bool list_faults; /* test builds */
 

@@ -16,6 +16,7 @@
 #include "driver/serve/node.h"
 #include "driver/serve/registration.h"
 #include "driver/serve/wishes.h"
+#include "driver/volume/note.h"
 #include "driver/volume/recovery.h"
 #include "lib/base/fault.h"
 #include "lib/base/fs.h"
@@ -77,7 +78,7 @@ static void call_ended(void *arg, const char *method, int64_t took_us, const str
                   WITH_NUMBER(KEY_TOOK_MS, took_us / 1000));
 }
 
-static struct source *make_source(const struct config *config)
+static struct source *make_source(const struct config *config, struct lifecycle *app)
 {
     struct provider_client_config client = {
         .finder = config->finder,
@@ -87,6 +88,8 @@ static struct source *make_source(const struct config *config)
         .send_versions = config->send_versions,
         .reply_bytes_max = (size_t)config->reply_bytes_max,
         .inflight_max = FETCHES_MAX,
+        .peer_changed = note_peer_changed,
+        .arg = app,
     };
 
     return provider_client_new(&client);
@@ -124,6 +127,7 @@ static int build(struct program *p, struct error *err)
         .rotation_interval_ms = c->rotation_interval_ms,
         .attribute_override = c->override,
         .tmpfs_budget_bytes = c->tmpfs_budget_bytes,
+        .audit_required = c->audit_fail_closed,
     };
     if (target_root_open(c->target_root, &p->app.root, err) < 0 ||
         state_open(c->state_dir, &p->app.state, err) < 0 ||
@@ -132,7 +136,7 @@ static int build(struct program *p, struct error *err)
         return -1;
     make_provider_folder();
     p->app.metrics = metrics_new(volume_metric_rows, VM_COUNT);
-    p->app.source = make_source(c);
+    p->app.source = make_source(c, &p->app);
     lifecycle_start(&p->app);
     return recovery_run(&p->app, err);
 }

@@ -80,7 +80,7 @@ static Volume *row_of(struct lifecycle *app, const struct volume *v)
     row->fetched_at_unix_ms = v->fetched_at_unix_ms;
     row->changed_at_unix_ms = r->changed_at_unix_ms;
     row->failures = v->failures;
-    row->next_due_ms = due_queue_left_ms(app->due, &v->refresh.item);
+    row->next_due_ms = v->waiting ? -1 : due_queue_left_ms(app->due, &v->refresh.item);
     row->interval_ms = interval_of(app, v);
     row->tmpfs_size_bytes = r->size_bytes;
     row->waiting_for_credentials = v->waiting;

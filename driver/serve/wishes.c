@@ -2,6 +2,7 @@
 #include "driver/serve/wishes.h"
 
 #include "driver/serve/admin_rows.h"
+#include "driver/volume/note.h"
 #include "driver/volume/report.h"
 #include "driver/volume/rotation.h"
 
@@ -46,8 +47,11 @@ static void resend(void *arg)
 static void csi_driver(void *arg, const struct csi_driver_facts *facts)
 {
     struct lifecycle *app = arg;
+    bool lacked = token_trust_lacks_republish(&app->trust);
 
     token_trust_set(&app->trust, facts);
+    if (app->config.rotation && !lacked && token_trust_lacks_republish(&app->trust))
+        note_republish_off_all(app);
 }
 
 static char *metrics(void *arg)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 
 #include "driver/volume/atomic_writer.h"
+#include "driver/volume/note.h"
 #include "driver/volume/operation.h"
 #include "driver/volume/report.h"
 #include "driver/volume/rotation.h"
@@ -103,6 +104,9 @@ static void take_credentials(struct lifecycle *app, struct volume *v,
     pthread_mutex_lock(&v->lock);
     if (!credentials_same(&v->credentials, req))
         result = credentials_take(&v->credentials, req, &app->trust, &err);
+    if (result < 0 && !v->refused)
+        note_refused(app, v, &err);
+    v->refused = result < 0;
     pthread_mutex_unlock(&v->lock);
     if (result < 0) {
         if (err.code == CODE_PERMISSION_DENIED)
@@ -201,13 +205,27 @@ static bool is_adopted_whole(struct operation *op)
            lifecycle_is_whole(op->app, op->volume->record.target, &whole, NULL) == 0 && whole;
 }
 
+/* Where each access must have its line of audit, a new volume is not begun without; what lives on
+ * is never refused for it. */
+static int admit(struct operation *op, const struct publish_request *req, struct error *err)
+{
+    struct lifecycle *app = op->app;
+    bool live = op->volume->record.phase == RECORD_PUBLISHED;
+
+    if (!app->config.audit_required || live)
+        return 0;
+    if (lifecycle_is_whole(app, req->target, &live, err) < 0)
+        return -1;
+    return live ? 0 : app->cluster->ops->admit(app->cluster, err);
+}
+
 static int steps(struct operation *op, const struct publish_request *req, struct error *err)
 {
     static const char *const adopted[] = { "adopted" };
 
-    if (operation_begin(op, req, err) < 0 || operation_class(op, err) < 0 ||
-        operation_attributes(op, err) < 0 || operation_record_begin(op, err) < 0 ||
-        operation_mount(op, err) < 0)
+    if (admit(op, req, err) < 0 || operation_begin(op, req, err) < 0 ||
+        operation_class(op, err) < 0 || operation_attributes(op, err) < 0 ||
+        operation_record_begin(op, err) < 0 || operation_mount(op, err) < 0)
         return -1;
     if (is_adopted_whole(op)) {
         metrics_add(op->app->metrics, VM_REPUBLISH, adopted, 1);
@@ -229,8 +247,15 @@ static void keep(struct operation *op)
     struct volume *v = op->volume;
     bool adopted = v->record.adopted && v->record.generation == 0;
 
+    pthread_mutex_lock(&v->lock);
     v->failures = 0;
+    v->good_ms = clock_mono_ms();
+    v->stale_told_ms = 0;
+    v->refused = false;
+    pthread_mutex_unlock(&v->lock);
     report_volume(op->app, &v->record, true, NULL);
+    if (op->app->config.rotation && token_trust_lacks_republish(&op->app->trust))
+        note_republish_off(op->app, v);
     volume_end(v);
     if (adopted && op->app->config.rotation)
         rotation_schedule_spread(op->app, v);
@@ -274,6 +299,7 @@ int lifecycle_publish(struct lifecycle *app, const struct publish_request *req, 
     struct cancel_watch watch = { .raised = forward_cancel, .arg = &op.cancel };
     int64_t started = clock_mono_us();
     bool is_new = false;
+    bool repair;
     struct error mine = { 0 };
     int result;
 
@@ -283,9 +309,11 @@ int lifecycle_publish(struct lifecycle *app, const struct publish_request *req, 
     if (target_check(&app->root, req->target, publish_request_get(req, CONTEXT_POD_UID), err) < 0 ||
         volume_table_claim(app->volumes, req, &op.cancel, &op.volume, &is_new, err) < 0)
         return -1;
+    repair = op.volume->record.phase == RECORD_PUBLISHED;
     cancel_watch(req->cancel, &watch);
     result = steps(&op, req, &mine);
     cancel_unwatch(req->cancel, &watch);
+    note_publish(&op, req, repair, result < 0 ? &mine : NULL, (clock_mono_us() - started) / 1000);
     count(app, &op, result < 0 ? &mine : NULL, started);
     if (result == 0) {
         keep(&op);
@@ -385,10 +413,11 @@ static void run_farewell(void *arg)
 }
 
 /* Tells cluster and provider, off the path of the answer. */
-static void say_farewell(struct lifecycle *app, const struct volume *v)
+static void say_farewell(struct lifecycle *app, const struct volume *v, int64_t took_ms)
 {
     struct farewell *f;
 
+    note_unpublish(app, v, took_ms);
     report_volume(app, &v->record, false, NULL);
     if (!v->record.provider || !*v->record.provider)
         return;
@@ -405,6 +434,8 @@ static void say_farewell(struct lifecycle *app, const struct volume *v)
  */
 static int leave(struct lifecycle *app, struct volume *v, const char *target, struct error *err)
 {
+    int64_t started = clock_mono_ms();
+
     if (!volume_leave(v)) {
         error_set(err, CODE_ABORTED, "volume %.100s: an unpublish is in progress", v->id);
         return error_reason(err, "Busy");
@@ -419,7 +450,7 @@ static int leave(struct lifecycle *app, struct volume *v, const char *target, st
         return -1;
     }
     budget_change(&app->budget, -v->record.size_bytes);
-    say_farewell(app, v);
+    say_farewell(app, v, clock_mono_ms() - started);
     volume_table_remove(app->volumes, v);
     return FAULT("unpublish.end", err);
 }

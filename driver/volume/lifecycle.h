@@ -21,6 +21,7 @@ struct lifecycle_config {
     bool rotation;                /* --enable-secret-rotation */
     int64_t rotation_interval_ms; /* --rotation-poll-interval */
     enum attribute_override attribute_override;
+    bool audit_required;        /* --audit-fail-closed */
     int64_t tmpfs_budget_bytes; /* 0: the default */
     size_t rotation_threads;    /* 0: 4 */
 };

@@ -29,6 +29,11 @@ void operation_done(struct operation *op)
     pairs_done(&op->attributes);
     credentials_done(&op->credentials);
     fileset_done(&op->files);
+    for (size_t i = 0; i < op->before_count; i++) {
+        free(op->before[i].id);
+        free(op->before[i].version);
+    }
+    free(op->before);
     target_done(&op->target);
     volume_unref(op->volume);
     cancel_done(&op->cancel);
@@ -367,6 +372,19 @@ static bool same_versions(const struct record *r, const struct fileset *files)
     return true;
 }
 
+/* Moves the record's versions out, for whoever is told what changed. */
+static void keep_before(struct operation *op)
+{
+    struct record *r = &op->volume->record;
+
+    if (op->before)
+        return;
+    op->before = r->versions;
+    op->before_count = r->version_count;
+    r->versions = NULL;
+    r->version_count = 0;
+}
+
 static void remember(struct operation *op, int64_t now)
 {
     struct volume *v = op->volume;
@@ -380,6 +398,7 @@ static void remember(struct operation *op, int64_t now)
     }
     if (r->phase != RECORD_PUBLISHED)
         r->published_at_unix_ms = now;
+    keep_before(op);
     record_set_versions(r, op->files.versions, op->files.version_count);
     r->had_tokens = credentials_has_tokens(&op->credentials);
     r->had_secrets = credentials_has_secrets(&op->credentials);

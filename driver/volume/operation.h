@@ -17,12 +17,14 @@ struct operation {
     struct credentials credentials; /* a copy: a republish may bring newer ones meanwhile */
     struct fileset files;
     struct target target;
-    bool urgent;            /* a publish */
-    int64_t left_ms;        /* until the caller's deadline */
-    bool mounted;           /* by this operation */
-    bool made_target;       /* by this operation */
-    int64_t reserved_bytes; /* of the budget, by this operation */
-    bool changed;           /* did a file change? */
+    bool urgent;                   /* a publish */
+    int64_t left_ms;               /* until the caller's deadline */
+    bool mounted;                  /* by this operation */
+    bool made_target;              /* by this operation */
+    int64_t reserved_bytes;        /* of the budget, by this operation */
+    bool changed;                  /* did a file change? */
+    struct object_version *before; /* versions until it changed; sorted by id */
+    size_t before_count;
 };
 
 /* Begins with no volume; the cancel is ready. operation_done frees all it owns, and drops its

@@ -61,6 +61,16 @@ int send_versions_parse(const char *text, enum send_versions *ret, struct error 
                      "--send-current-versions is \"%.32s\": it must be own, all or none", text);
 }
 
+static void tell_changed(const struct line *line, const char *socket, uid_t uid)
+{
+    const struct provider_client_config *config = &line->owner->config;
+
+    log_event(LOG_WARN, "a provider's peer has changed", WITH_TEXT(KEY_PROVIDER, line->provider),
+              WITH_TEXT(KEY_SOCKET, socket), WITH_NUMBER(KEY_PEER, uid));
+    if (config->peer_changed)
+        config->peer_changed(config->arg, line->provider, uid);
+}
+
 /* Called at each new connection: records who answers, and refuses whom others could replace. */
 static int check_peer(void *arg, const struct rpc_peer *peer, struct error *err)
 {
@@ -77,9 +87,7 @@ static int check_peer(void *arg, const struct rpc_peer *peer, struct error *err)
     if (provider_peer_check(&pc->config.finder, socket, peer, &warned, err) < 0)
         return -1;
     if (changed)
-        log_event(LOG_WARN, "a provider's peer has changed",
-                  WITH_TEXT(KEY_PROVIDER, line->provider), WITH_TEXT(KEY_SOCKET, socket),
-                  WITH_NUMBER(KEY_PEER, peer->uid));
+        tell_changed(line, socket, peer->uid);
     if (warned)
         log_event(LOG_WARN, "a provider's socket may be changed by others",
                   WITH_TEXT(KEY_PROVIDER, line->provider), WITH_TEXT(KEY_SOCKET, socket),

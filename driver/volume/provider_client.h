@@ -24,6 +24,10 @@ struct provider_client_config {
     enum send_versions send_versions;
     size_t reply_bytes_max; /* --max-call-recv-msg-size */
     size_t inflight_max;    /* fetches at a time of all providers */
+    /* Another user answers at a provider's socket than before; NULL: nobody wants to know. On the
+     * thread of a fetch, with no lock held. */
+    void (*peer_changed)(void *arg, const char *provider, uid_t uid);
+    void *arg;
 };
 
 /* No provider may hold more than half of inflight_max. Ownership: ops->free. Never fails. */

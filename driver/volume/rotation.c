@@ -2,6 +2,7 @@
 #include "driver/volume/rotation.h"
 
 #include "driver/volume/atomic_writer.h"
+#include "driver/volume/note.h"
 #include "driver/volume/operation.h"
 #include "driver/volume/report.h"
 #include "lib/base/clock.h"
@@ -12,6 +13,8 @@ enum {
     BACKOFF_FIRST_MS = 5000,
     BACKOFF_MAX_MS = 10 * 60 * 1000,
     RETRY_BUSY_MS = 1000,
+    STALE_INTERVALS = 2,             /* without a good refresh: its pod is told */
+    STALE_AGAIN_MS = 60 * 60 * 1000, /* and again */
     INTERVAL_MIN_MS =
         1000, /* nobody's interval is shorter: a provider is asked once a second at most */
 };
@@ -44,15 +47,40 @@ static bool lacks_credentials(const struct volume *v)
     return v->record.had_secrets && !credentials_has_secrets(&v->credentials);
 }
 
-/* Milliseconds from now to the next refresh; -1: none. Caller holds the lock. */
+/* Milliseconds until its pod is to be told (again) that nothing was fetched for twice its interval.
+ * Caller holds the lock. */
+static int64_t stale_in_ms(const struct lifecycle *app, const struct volume *v)
+{
+    int64_t at = v->stale_told_ms ? v->stale_told_ms + STALE_AGAIN_MS
+                                  : v->good_ms + STALE_INTERVALS * interval_of(app, v);
+    int64_t left = at - clock_mono_ms();
+
+    return left > 0 ? left : 0;
+}
+
+/* Caller holds the lock. */
+static void tell_if_stale(struct lifecycle *app, struct volume *v)
+{
+    int64_t now = clock_mono_ms();
+
+    if (!app->config.rotation || v->state == VOLUME_LEAVING || stale_in_ms(app, v) > 0)
+        return;
+    v->stale_told_ms = now;
+    note_stale(app, v, clock_unix_ms() - (now - v->good_ms));
+}
+
+/* Milliseconds from now to the next refresh, or while it waits for credentials to when that is too
+ * long; -1: none. Caller holds the lock. */
 static int64_t next_in_ms(const struct lifecycle *app, struct volume *v)
 {
     int64_t ms = interval_of(app, v);
     int64_t wish = v->refresh_at_unix_ms ? v->refresh_at_unix_ms - clock_unix_ms() : 0;
 
     v->waiting = lacks_credentials(v);
-    if (!app->config.rotation || v->waiting || v->state == VOLUME_LEAVING)
+    if (!app->config.rotation || v->state == VOLUME_LEAVING)
         return -1;
+    if (v->waiting)
+        return stale_in_ms(app, v) + INTERVAL_MIN_MS;
     if (v->failures)
         ms = backoff_of(app, v);
     else if (v->refresh_at_unix_ms && wish < ms)
@@ -117,9 +145,11 @@ void rotation_credentials_came(struct lifecycle *app, struct volume *v)
 void rotation_hasten(struct lifecycle *app, struct volume *v, int64_t within_ms, bool forced)
 {
     pthread_mutex_lock(&v->lock);
-    if (v->record.phase == RECORD_PUBLISHED && !v->waiting && (app->config.rotation || forced))
+    if (v->record.phase == RECORD_PUBLISHED && !v->waiting && (app->config.rotation || forced)) {
+        v->class_edited = v->class_edited || !forced;
         arm(&v->refresh, clock_mono_ms() + within_ms / 2 + clock_jitter_ms(within_ms / 2, 100),
             true);
+    }
     pthread_mutex_unlock(&v->lock);
 }
 
@@ -199,6 +229,13 @@ static void run_fold(void *arg)
 /* --- refreshing --------------------------------------------------------------------------------
  */
 
+static int error_waiting(struct error *err)
+{
+    (void)error_set(err, CODE_FAILED_PRECONDITION,
+                    "waiting for credentials: kubelet's next republish brings them");
+    return error_reason(err, "WaitingForCredentials");
+}
+
 static int steps(struct operation *op, struct error *err)
 {
     struct volume *v = op->volume;
@@ -209,8 +246,7 @@ static int steps(struct operation *op, struct error *err)
     credentials_copy(&op->credentials, &v->credentials);
     pthread_mutex_unlock(&v->lock);
     if (lacks)
-        return error_set(err, CODE_FAILED_PRECONDITION,
-                         "waiting for credentials: kubelet's next republish brings them");
+        return error_waiting(err);
     if (FAULT("rotate.begin", err) < 0)
         return -1;
     if (fold_at(v) && rotation_fold(op, err) < 0) /* at most one old generation exists */
@@ -253,29 +289,56 @@ static void tell(const struct volume *v, const struct error *err, bool changed, 
                   WITH_NUMBER(KEY_COUNT, v->record.generation));
 }
 
+/* Takes the result over; how the volume stood before it. */
+static struct refresh_before settle(struct volume *v, const struct error *mine)
+{
+    struct refresh_before before;
+
+    pthread_mutex_lock(&v->lock);
+    before = (struct refresh_before){ v->failures > 0 || v->stale_told_ms, v->class_edited };
+    v->last_error = *mine;
+    v->failures = mine->code ? v->failures + 1 : 0;
+    v->class_edited = false;
+    if (!mine->code) {
+        v->good_ms = clock_mono_ms();
+        v->stale_told_ms = 0;
+    }
+    pthread_mutex_unlock(&v->lock);
+    return before;
+}
+
+/* Tells log, metrics and cluster of a round. */
+static void tell_round(struct operation *op, const struct refresh_before *before,
+                       const struct error *mine, int64_t started_us)
+{
+    struct volume *v = op->volume;
+
+    count(op->app, v, mine, op->changed, started_us);
+    tell(v, mine, op->changed, before->failed);
+    if (op->changed || mine->code)
+        report_volume(op->app, &v->record, true, mine->code ? mine : NULL);
+    note_refresh(op, before, mine->code ? mine : NULL, (clock_mono_us() - started_us) / 1000);
+    pthread_mutex_lock(&v->lock);
+    if (mine->code)
+        tell_if_stale(op->app, v);
+    pthread_mutex_unlock(&v->lock);
+}
+
 int rotation_refresh(struct lifecycle *app, struct volume *v, bool *ret_changed, struct error *err)
 {
     struct operation op autooperation;
     int64_t started = clock_mono_us();
     struct error mine = { 0 };
-    bool failed_before;
+    struct refresh_before before;
 
     operation_init(&op, app);
     op.volume = volume_ref(v);
     if (volume_begin(v, &op.cancel, err) < 0)
         return -1;
     (void)!steps(&op, &mine);
-    pthread_mutex_lock(&v->lock);
-    failed_before = v->failures > 0;
-    v->last_error = mine;
-    v->failures = mine.code ? v->failures + 1 : 0;
-    pthread_mutex_unlock(&v->lock);
-    if (!volume_is_leaving(v)) {
-        count(app, v, &mine, op.changed, started);
-        tell(v, &mine, op.changed, failed_before);
-        if (op.changed || mine.code)
-            report_volume(app, &v->record, true, mine.code ? &mine : NULL);
-    }
+    before = settle(v, &mine);
+    if (!volume_is_leaving(v))
+        tell_round(&op, &before, &mine, started);
     volume_end(v);
     rotation_schedule(app, v);
     *ret_changed = op.changed;
@@ -294,9 +357,13 @@ static void run_refresh(void *arg)
     pthread_mutex_lock(&v->lock);
     v->waiting = lacks_credentials(v);
     waiting = v->waiting;
-    pthread_mutex_unlock(&v->lock);
     if (waiting)
-        return; /* the republish that brings them makes it due */
+        tell_if_stale(app, v);
+    pthread_mutex_unlock(&v->lock);
+    if (waiting) { /* the republish that brings them makes it due */
+        rotation_schedule(app, v);
+        return;
+    }
     if (rotation_refresh(app, v, &changed, &err) < 0 && err.code == CODE_ABORTED)
         arm_locked(timer, RETRY_BUSY_MS, true);
 }

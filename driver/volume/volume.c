@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/volume/volume.h"
 
+#include "lib/base/clock.h"
+
 const char *volume_state_name(enum volume_state state)
 {
     static const char *const names[] = { "idle", "fetching", "writing", "leaving" };
@@ -16,6 +18,7 @@ struct volume *volume_new(struct lifecycle *app, const char *id, const char *tar
     v->app = app;
     v->refs = 1;
     v->state = VOLUME_FETCHING;
+    v->good_ms = clock_mono_ms();
     v->record = (struct record){
         .volume_id = xstrdup(id),
         .target = xstrdup(target),

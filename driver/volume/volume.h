@@ -44,7 +44,11 @@ struct volume {
     struct credentials credentials;
     bool handed_back; /* the driver before may take it over any time: no old generation is left */
     bool unsure;      /* another driver may have written since the record: nothing is "unchanged" */
-    bool waiting;     /* had credentials and has none now: not due, not failed */
+    bool refused;     /* the newest republish's credentials were */
+    bool class_edited;          /* the class was, and no refresh has ended since */
+    int64_t good_ms;            /* monotonic: the last good refresh, or since when it is known */
+    int64_t stale_told_ms;      /* monotonic; 0: it was not told to be since it was good */
+    bool waiting;               /* had credentials and has none now: not due, not failed */
     int64_t interval_ms;        /* as the class said last; 0: the driver's default */
     int64_t refresh_at_unix_ms; /* the provider's wish; 0: none */
     int64_t fold_at_ms;         /* monotonic: an old generation stands until then; 0: none does */

@@ -17,6 +17,8 @@ struct cluster_double {
     size_t gets;
     size_t reported;
     struct cluster_listener listener;
+    struct noted noted[NOTE_PEER_CHANGED + 1];
+    bool refuse;
 };
 
 static char *copy(const char *text)
@@ -131,6 +133,48 @@ static void double_report(struct cluster *self, const struct volume_report *repo
     (void)pthread_mutex_unlock(&d->lock);
 }
 
+static void keep_change(struct noted *n, const struct volume_note *note)
+{
+    for (size_t i = 0; i < note->object_count; i++) {
+        const struct note_object *o = &note->objects[i];
+
+        if (o->before && o->version && strcmp(o->before, o->version) != 0) {
+            (void)snprintf(n->first_change, sizeof(n->first_change), "%s %s %s", o->id, o->before,
+                           o->version);
+            return;
+        }
+    }
+}
+
+static void double_note(struct cluster *self, const struct volume_note *note)
+{
+    struct cluster_double *d = (struct cluster_double *)self;
+    struct noted *n = &d->noted[note->kind];
+
+    (void)pthread_mutex_lock(&d->lock);
+    n->count++;
+    n->news += note->is_news;
+    n->code = note->err ? note->err->code : CODE_OK;
+    n->last = *note;
+    n->last.volume_id = n->last.pod_ns = n->last.pod_name = n->last.pod_uid = NULL;
+    n->last.service_account = n->last.class_name = n->last.provider = NULL;
+    n->last.objects = NULL;
+    n->last.err = NULL;
+    keep_change(n, note);
+    (void)pthread_mutex_unlock(&d->lock);
+}
+
+static int double_admit(struct cluster *self, struct error *err)
+{
+    struct cluster_double *d = (struct cluster_double *)self;
+    bool refuse;
+
+    (void)pthread_mutex_lock(&d->lock);
+    refuse = d->refuse;
+    (void)pthread_mutex_unlock(&d->lock);
+    return refuse ? error_set(err, CODE_UNAVAILABLE, "the audit is not written") : 0;
+}
+
 static void double_free(struct cluster *self)
 {
     struct cluster_double *d = (struct cluster_double *)self;
@@ -157,6 +201,8 @@ static void double_listen(struct cluster *self, const struct cluster_listener *l
 static const struct cluster_ops double_ops = {
     .get_class = double_get_class,
     .report = double_report,
+    .note = double_note,
+    .admit = double_admit,
     .listen = double_listen,
     .free = double_free,
 };
@@ -248,6 +294,26 @@ const struct reported *cluster_double_last(struct cluster *self, const char *vol
     r = find_report(d, volume_id);
     (void)pthread_mutex_unlock(&d->lock);
     return r;
+}
+
+struct noted cluster_double_noted(struct cluster *self, enum note_kind kind)
+{
+    struct cluster_double *d = (struct cluster_double *)self;
+    struct noted n;
+
+    (void)pthread_mutex_lock(&d->lock);
+    n = d->noted[kind];
+    (void)pthread_mutex_unlock(&d->lock);
+    return n;
+}
+
+void cluster_double_refuse(struct cluster *self, bool refuse)
+{
+    struct cluster_double *d = (struct cluster_double *)self;
+
+    (void)pthread_mutex_lock(&d->lock);
+    d->refuse = refuse;
+    (void)pthread_mutex_unlock(&d->lock);
 }
 
 void cluster_double_wish(struct cluster *self, const struct cluster_wish *wish)

@@ -21,6 +21,15 @@ struct reported {
     struct error err; /* code OK: the refresh succeeded */
 };
 
+/* The last note of a kind, without what it borrowed, and how many there were. */
+struct noted {
+    size_t count;
+    size_t news;
+    struct volume_note last; /* its texts are NULL */
+    enum code code;
+    char first_change[256]; /* "ID BEFORE VERSION" of the first object that has another version */
+};
+
 /* An empty cluster. Ownership: ops->free. */
 struct cluster *cluster_double_new(void);
 
@@ -37,6 +46,12 @@ void cluster_double_fail(struct cluster *self, const struct error *err);
 /* How often get_class was called, and report. */
 size_t cluster_double_gets(struct cluster *self);
 size_t cluster_double_reports(struct cluster *self);
+
+/* What was noted of this kind. */
+struct noted cluster_double_noted(struct cluster *self, enum note_kind kind);
+
+/* From now on admit fails, or works again. */
+void cluster_double_refuse(struct cluster *self, bool refuse);
 
 /* Wishes something of whoever listens; or pretends to be new and to know no volume. */
 void cluster_double_wish(struct cluster *self, const struct cluster_wish *wish);

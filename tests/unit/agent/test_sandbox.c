@@ -85,6 +85,16 @@ static int serve_as_provider(void)
     return make_socket("providers");
 }
 
+/* As a rotation of the audit's file does. */
+static int rotate_audit(void)
+{
+    autofree char *from = str_printf("%s/audit/log", base);
+    autofree char *to = str_printf("%s/audit/log.1", base);
+    autoclose int fd = open(from, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+
+    return fd < 0 ? sandbox_errno(fd) : sandbox_errno(rename(from, to));
+}
+
 static int tcp(void)
 {
     autoclose int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -121,6 +131,7 @@ static const struct sandbox_row rows[] = {
     { "no other process", read_other_process, EACCES, 0 },
     { "its socket's folder", serve_own_folder, 0, 0 },
     { "not the providers'", serve_as_provider, EACCES, 0 },
+    { "its audit", rotate_audit, 0, 0 },
     { "the network", tcp, 0, 0 },
     { "but no packets of others", packets, EPERM, 1 },
     { "no program", start_program, EPERM, 1 },
@@ -132,9 +143,12 @@ static int enter(void)
     autofree char *token = str_printf("%s/token", base);
     autofree char *token_file = str_printf("%s/token/token", base);
     autofree char *sock = str_printf("%s/run/agent.sock", base);
-    struct agent_config config = {
-        .socket = sock, .kubeconfig = (char *)"", .token_folder = token, .sandbox = true
-    };
+    autofree char *audit = str_printf("%s/audit/log", base);
+    struct agent_config config = { .socket = sock,
+                                   .kubeconfig = (char *)"",
+                                   .token_folder = token,
+                                   .audit_log = audit,
+                                   .sandbox = true };
     struct kube_config kube = { .token_file = token_file };
 
     return agent_sandbox_enter(&config, &kube, NULL);
@@ -150,7 +164,7 @@ static void the_agent_reaches_its_own_alone(void **state)
     if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 1)
         skip();
     assert_non_null(mkdtemp(folder));
-    make = str_printf("cd %s && mkdir -p token/..1 token/..2 run providers && ln -s ..1 "
+    make = str_printf("cd %s && mkdir -p token/..1 token/..2 run providers audit && ln -s ..1 "
                       "token/..data && ln -s ..data/token token/token && touch token/..1/token "
                       "token/..2/token providers/key",
                       folder);

@@ -2,85 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What deploy/daemonset promises, read from the rendered objects. Asks no cluster."""
 import functools
-import json
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
-
-import yaml
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
 import harness  # noqa: E402
 from harness import expect, expect_equal, test  # noqa: E402
+from kustomize import CHART, DAEMONSET, PRESETS, containers_of, documents, render  # noqa: E402
 
-DEPLOY = harness.ROOT / "deploy"
-DAEMONSET = DEPLOY / "daemonset"
-PRESETS = ["base", *(f"overlays/{name}" for name in ("sync", "openshift", "provider-separate", "migration"))]
 GROUP = "secrets-store.csi.x-k8s.io"
 ACCOUNT = "system:serviceaccount:kube-system:secrets-store-csi-driver"
 API_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
-
-
-# --- as kustomize renders: resources, components, images and JSON patches, which is all we use of it ---
-
-
-def documents(path):
-    """The documents of a file; what an anchor and its aliases name becomes several things."""
-    return json.loads(json.dumps([d for d in yaml.safe_load_all(path.read_text(encoding="utf-8")) if d]))
-
-
-def point(doc, path):
-    """The container and the key that a JSON pointer names."""
-    *parents, last = (part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:])
-    for part in parents:
-        doc = doc[int(part)] if isinstance(doc, list) else doc[part]
-    return doc, last
-
-
-def patch(doc, step):
-    """One operation of RFC 6902."""
-    place, key = point(doc, step["path"])
-    if isinstance(place, list) and key != "-":
-        key = int(key)
-    if step["op"] == "test":
-        expect_equal(place[key], step["value"], f"test of {step['path']}")
-    elif step["op"] == "remove":
-        del place[key]
-    elif isinstance(place, list) and step["op"] == "add":
-        place.insert(len(place) if key == "-" else key, step["value"])
-    else:
-        expect(step["op"] == "add" or key in place, f"{step['path']} is there to be replaced")
-        place[key] = step["value"]
-
-
-def containers_of(objects):
-    return [c for o in objects if o["kind"] == "DaemonSet" for c in o["spec"]["template"]["spec"]["containers"]]
-
-
-def render(folder, objects=()):
-    """The objects of a kustomization; a component is given those that are there already."""
-    rules = documents(folder / "kustomization.yaml")[0]
-    known = {"apiVersion", "kind", "resources", "components", "patches", "images"}
-    expect(not rules.keys() - known, f"{folder.name}: only {known} are rendered here")
-    objects = list(objects)
-    for name in rules.get("resources", []):
-        path = folder / name
-        objects += render(path) if path.is_dir() else documents(path)
-    for name in rules.get("components", []):
-        objects = render(folder / name, objects)
-    for rule in rules.get("patches", []):
-        hit = [o for o in objects if (o["kind"], o["metadata"]["name"]) == tuple(rule["target"].values())]
-        expect(hit, f"{folder.name}: {rule['target']} is there to be patched")
-        for step in yaml.safe_load(rule["patch"]):
-            patch(hit[0], step)
-    for image in rules.get("images", []):
-        for container in containers_of(objects):
-            if container["image"] == image["name"]:
-                container["image"] = f"{image['newName']}:{image['newTag']}"
-    return objects
 
 
 class World:
@@ -122,24 +57,7 @@ def volumes_with(pod, kind):
     return {v["name"] for v in pod["volumes"] if kind in v or kind in str(v.get("projected", ""))}
 
 
-# --- the renderer itself -----------------------------------------------------------------------------------
-
-
-if shutil.which("kubectl"):
-
-    @test
-    def kubectl_kustomize_renders_every_preset_as_this_test_does(world):
-        def key(doc):
-            return doc["kind"], doc["metadata"]["name"]
-
-        for name, ours in world.presets.items():
-            text = subprocess.run(
-                ["kubectl", "kustomize", DAEMONSET / name], check=True, stdout=subprocess.PIPE, text=True
-            ).stdout
-            theirs = {key(doc): doc for doc in yaml.safe_load_all(text)}
-            expect_equal(theirs.keys(), {key(doc) for doc in ours}, name)
-            for doc in ours:
-                expect_equal(doc, theirs[key(doc)], f"{name}: {key(doc)}")
+# --- the files --------------------------------------------------------------------------------------------
 
 
 @test
@@ -378,9 +296,11 @@ def pods_stay_where_volumes_are(world):
     for preset, pod in world.pods():
         expect_equal(pod["priorityClassName"], "system-node-critical", preset)
         expect_equal(pod["tolerations"], [{"operator": "Exists"}], preset)
-    for daemonset in world.of(world.base, "DaemonSet"):
-        strategy = daemonset["spec"]["updateStrategy"]
-        expect_equal(strategy["rollingUpdate"]["maxUnavailable"], "10%")
+    for preset, objects in world.presets.items():
+        for daemonset in world.of(objects, "DaemonSet"):
+            strategy = daemonset["spec"]["updateStrategy"]
+            if strategy["type"] != "OnDelete":  # the migration's
+                expect_equal(strategy["rollingUpdate"]["maxUnavailable"], "10%", preset)
     drain = re.search(r"DRAIN_MS = (\d+)", (harness.ROOT / "driver/main/main.c").read_text(encoding="utf-8"))
     expect(int(drain.group(1)) < 1000 * world.pod()["terminationGracePeriodSeconds"], "calls may end")
 
@@ -412,11 +332,6 @@ def the_image_is_one_of_this_version_and_of_no_registry(world):
         expect_equal({c["image"] for c in pod["containers"]}, {f"localhost/locket:{version}"}, preset)
 
 
-# The driver's flags for kubelet's registration come with its registrar.
-REGISTRAR = (harness.ROOT / "driver/serve/registration.c").exists()
-AWAITED = set() if REGISTRAR else {"--registration-folder", "--kubelet-endpoint"}
-
-
 @functools.lru_cache(None)
 def help_of(program):
     path = harness.BUILD / f"bin/{program}"
@@ -431,7 +346,7 @@ def every_flag_is_one_that_the_program_has(world):
             for argument in container["args"]:
                 flag = argument.partition("=")[0]
                 known = re.search(rf"^\s*{re.escape(flag)}\b", help_of(program), re.MULTILINE)
-                expect(known or flag in AWAITED, f"{preset}: {program} has {flag}")
+                expect(known, f"{preset}: {program} has {flag}")
 
 
 @test
@@ -595,7 +510,6 @@ def the_migration_changes_a_node_over_only_when_its_pod_is_deleted(world):
 
 # --- the chart -----------------------------------------------------------------------------------------------
 
-CHART = DEPLOY / "chart"
 LINUX_VALUES = """enabled image.repository image.tag image.digest image.pullPolicy crds.enabled crds.image.repository
  crds.image.tag crds.image.pullPolicy crds.resources crds.annotations crds.podLabels"""
 NODE_VALUES = """affinity driver.resources registrarImage.repository registrarImage.tag registrarImage.digest
@@ -661,41 +575,6 @@ def the_chart_takes_its_objects_from_the_manifests_and_has_their_version(world):
     expect_equal(defaults["linux"]["driver"]["resources"], containers["driver"]["resources"])
     for name in ("agent", "provider"):
         expect_equal(defaults["locket"][name]["resources"], containers[name]["resources"])
-
-
-def helm(*words):
-    """What helm renders: its objects, or what it says when it refuses."""
-    command = ["helm", "template", "locket", CHART, "--namespace=kube-system", "--kube-version=1.34.0", *words]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-    return [d for d in yaml.safe_load_all(done.stdout) if d] if done.returncode == 0 else done.stderr
-
-
-if shutil.which("helm"):
-
-    @test
-    def by_default_the_chart_renders_what_the_base_is(world):
-        objects = helm("--set=fullnameOverride=csi-secrets-store,nameOverride=csi-secrets-store,enableSecretRotation=true")
-        theirs = {(o["kind"], o["metadata"]["name"]): o for o in objects}
-        expect_equal(theirs.keys(), {(o["kind"], o["metadata"]["name"]) for o in world.base})
-        for ours in world.base:
-            have = theirs[(ours["kind"], ours["metadata"]["name"])]
-            for part in ("rules", "subjects", "roleRef", "spec"):
-                if ours["kind"] != "DaemonSet":
-                    expect_equal(have.get(part), ours.get(part), f"{ours['metadata']['name']} {part}")
-        have, want = theirs[("DaemonSet", "csi-secrets-store")]["spec"], world.one("DaemonSet")["spec"]
-        expect_equal(have["selector"], want["selector"])
-        for ours, other in zip(want["template"]["spec"]["containers"], have["template"]["spec"]["containers"]):
-            for part in ("name", "image", "command", "securityContext", "resources", "livenessProbe"):
-                expect_equal(other.get(part), ours.get(part), f"{ours['name']} {part}")
-            expect(set(ours["args"]) <= set(other["args"]), f"{ours['name']}: {other['args']}")
-            expect_equal({m["mountPath"] for m in other["volumeMounts"]}, {m["mountPath"] for m in ours["volumeMounts"]})
-
-    @test
-    def the_chart_refuses_the_image_of_the_driver_before_and_a_windows_it_cannot_keep(_world):
-        said = helm("--set=linux.image.repository=mirror.example/csi-secrets-store/driver")
-        expect("name Locket's" in str(said), said)
-        said = helm("--set=windows.enabled=true")
-        expect("give windows.spec" in str(said), said)
 
 
 harness.run_tests(World)

@@ -9,12 +9,24 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${LOCKET_CACHE:-$HOME/.cache/locket}/tools
 
+# What the API server says that it is, for clients that ask: as in its go.mod.
+says=k8s.io/component-base/version
+version=$(awk '$1 == "k8s.io/kubernetes" && NF == 2 { print $2 }' "$here/kubernetes/go.mod")
+minor=${version#v1.} minor=${minor%%.*}
+kubernetes_flags="-X=$says.gitVersion=$version -X=$says.gitMajor=1 -X=$says.gitMinor=$minor"
+
+# What helm takes a cluster for when it asks none.
+chart=helm.sh/helm/v3/pkg
+helm_flags="-X=$chart/chartutil.k8sVersionMajor=1 -X=$chart/chartutil.k8sVersionMinor=$minor"
+helm_flags+=" -X=$chart/lint/rules.k8sVersionMajor=1 -X=$chart/lint/rules.k8sVersionMinor=$minor"
+
 # name, what go build is given, flags of the linker
 rows=(
     "openbao github.com/openbao/openbao -X=github.com/openbao/openbao/version.fullVersion=2.4.0"
     "sanity github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity"
     "wire ."
-    "kubernetes ."
+    "kubernetes . $kubernetes_flags"
+    "helm helm.sh/helm/v3/cmd/helm $helm_flags"
 )
 
 row_of() {
@@ -57,7 +69,7 @@ build() {
 
 mkdir -p "$cache"
 "$here/usable.sh" >&2
-[[ $# -gt 0 ]] || set -- openbao sanity wire kubernetes
+[[ $# -gt 0 ]] || set -- openbao sanity wire kubernetes helm
 for tool in "$@"; do
     build "$tool"
 done

@@ -10,9 +10,9 @@
 {{- end -}}
 
 {{- define "locket.labels" -}}
-app: {{ include "locket.name" . }}
-app.kubernetes.io/name: {{ include "locket.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app: {{ include "locket.name" . | quote }}
+app.kubernetes.io/name: {{ include "locket.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
@@ -43,7 +43,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- $c := index . 0 -}}
 {{- $c.Files.Get (index . 1)
     | replace "kube-system" $c.Release.Namespace
-    | replace "app: csi-secrets-store" (printf "app: %s" (include "locket.name" $c))
+    | replace "app: csi-secrets-store" (printf "app: %q" (include "locket.name" $c))
     | replace "name: csi-secrets-store" (printf "name: %s" (include "locket.fullname" $c))
     | replace "metrics-addr=:8095" (printf "metrics-addr=%s" $c.Values.linux.metricsAddr)
     | replace "8095" ($c.Values.linux.metricsAddr | splitList ":" | last)

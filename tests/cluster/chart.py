@@ -1,0 +1,222 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""deploy/chart and deploy/daemonset by helm and kubectl themselves, without a cluster: they render what
+the other tests read, and the value names of the chart before do what they did."""
+import pathlib
+import subprocess
+import sys
+
+import yaml
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
+# pylint: disable=wrong-import-position,import-error
+from harness import expect, expect_equal, run_tests, test, tool
+from kustomize import CHART, DAEMONSET, PRESETS, render
+
+FLAGS = ["--namespace=kube-system"]
+
+
+class World:
+    """The two tools, and what the base is."""
+
+    def __init__(self, programs):
+        self.helm_program = tool("helm")
+        self.kubectl = programs.folder / "kubectl"
+        self.kubectl.symlink_to(tool("kubernetes"))
+        self.environment = {"HOME": str(programs.folder), "PATH": "/usr/bin:/bin"}
+        self.base = {key(doc): doc for doc in render(DAEMONSET / "base")}
+
+    def call(self, *argv):
+        return subprocess.run([str(a) for a in argv], env=self.environment, capture_output=True, text=True,
+                              timeout=60, check=False)
+
+    def refusal(self, *words):
+        done = self.call(self.helm_program, "template", "csi", CHART, *FLAGS, *words)
+        expect(done.returncode != 0, f"{words} are taken")
+        return done.stderr
+
+    def objects(self, *words, release="csi"):
+        """What the chart makes of these words."""
+        done = self.call(self.helm_program, "template", release, CHART, *FLAGS, *words)
+        expect_equal(done.returncode, 0, done.stderr[-400:])
+        return {key(doc): doc for doc in yaml.safe_load_all(done.stdout) if doc}
+
+
+def key(doc):
+    return doc["kind"], doc["metadata"]["name"]
+
+
+def daemonset(objects, name="csi-secrets-store-csi-driver"):
+    return objects[("DaemonSet", name)]
+
+
+def pod_of(objects, **more):
+    return daemonset(objects, **more)["spec"]["template"]["spec"]
+
+
+def container(objects, name):
+    return next(c for c in pod_of(objects)["containers"] if c["name"] == name)
+
+
+def mounts(objects, name):
+    return {m["mountPath"] for m in container(objects, name)["volumeMounts"]}
+
+
+def folders(objects):
+    return {v["hostPath"]["path"] for v in pod_of(objects)["volumes"] if "hostPath" in v}
+
+
+@test
+def kubectl_renders_every_preset_as_the_tests_do(world):
+    for name in PRESETS:
+        done = world.call(world.kubectl, "kustomize", DAEMONSET / name)
+        expect_equal(done.returncode, 0, done.stderr)
+        theirs = {key(doc): doc for doc in yaml.safe_load_all(done.stdout)}
+        ours = {key(doc): doc for doc in render(DAEMONSET / name)}
+        expect_equal(theirs.keys(), ours.keys(), name)
+        for which, doc in ours.items():
+            expect_equal(doc, theirs[which], f"{name}: {which}")
+
+
+@test
+def helm_lint_has_nothing_to_say(world):
+    for words in ((), ("--set=syncSecret.enabled=true,locket.driver.tmpfsBudgetMi=64",)):
+        done = world.call(world.helm_program, "lint", "--strict", CHART, *words)
+        expect_equal(done.returncode, 0, done.stdout)
+        expect("[WARNING]" not in done.stdout and "[ERROR]" not in done.stdout, done.stdout)
+
+
+@test
+def by_default_the_chart_renders_what_the_base_is(world):
+    theirs = world.objects("--set=fullnameOverride=csi-secrets-store,nameOverride=csi-secrets-store",
+                           "--set=enableSecretRotation=true", "--kube-version=1.34.0")
+    expect_equal(theirs.keys(), world.base.keys())
+    for which, ours in world.base.items():
+        for part in ("rules", "subjects", "roleRef", "spec"):
+            if which[0] != "DaemonSet":
+                expect_equal(theirs[which].get(part), ours.get(part), f"{which} {part}")
+    have, want = theirs[("DaemonSet", "csi-secrets-store")]["spec"], world.base[("DaemonSet", "csi-secrets-store")]["spec"]
+    expect_equal(have["selector"], want["selector"])
+    for ours, other in zip(want["template"]["spec"]["containers"], have["template"]["spec"]["containers"]):
+        for part in ("name", "image", "command", "securityContext", "resources", "livenessProbe"):
+            expect_equal(other.get(part), ours.get(part), f"{ours['name']} {part}")
+        expect(set(ours["args"]) <= set(other["args"]), f"{ours['name']}: {other['args']}")
+        expect_equal({m["mountPath"] for m in other["volumeMounts"]}, {m["mountPath"] for m in ours["volumeMounts"]})
+
+
+def has(name, *arguments):
+    return lambda o: set(arguments) <= set(container(o, name)["args"])
+
+
+def lacks(*which):
+    return lambda o: which not in o
+
+
+# a value as it is set, and what must then hold of the objects
+VALUES = [
+    ("linux.enabled=false", lambda o: not any(kind == "DaemonSet" for kind, _ in o)),
+    ("linux.image.repository=reg.example/l,linux.image.tag=7", lambda o: {c["image"] for c in pod_of(o)["containers"]}
+     == {"reg.example/l:7"}),
+    ("linux.image.digest=sha256:00", lambda o: container(o, "driver")["image"].endswith("@sha256:00")),
+    ("linux.image.pullPolicy=Always", lambda o: container(o, "agent")["imagePullPolicy"] == "Always"),
+    ("linux.crds.enabled=false", lambda o: not any(kind == "CustomResourceDefinition" for kind, _ in o)),
+    ("linux.affinity.x=y", lambda o: pod_of(o)["affinity"]["x"] == "y"),
+    ("linux.driver.resources.limits.memory=1Gi", lambda o: container(o, "driver")["resources"]["limits"] == {"memory": "1Gi"}),
+    ("linux.updateStrategy.type=OnDelete,linux.updateStrategy.rollingUpdate=null",
+     lambda o: daemonset(o)["spec"]["updateStrategy"] == {"type": "OnDelete"}),
+    ("linux.updateStrategy.rollingUpdate.maxUnavailable=3",
+     lambda o: daemonset(o)["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == 3),
+    ("linux.kubeletRootDir=/data/kubelet", lambda o: "/data/kubelet/pods" in folders(o) & mounts(o, "driver")
+     and not any("/var/lib/kubelet" in f for f in folders(o)) and has("driver", "--target-root=/data/kubelet")(o)),
+    ("linux.providersDir=/run/p", lambda o: "/run/p" in folders(o) & mounts(o, "driver")
+     and has("driver", "--provider-volume=/run/p")(o)),
+    ("linux.additionalProvidersDirs={/a,/b}", lambda o: {"/a", "/b"} <= folders(o) & mounts(o, "driver")
+     and has("driver", "--additional-provider-volume-paths=/a,/b")(o)),
+    ("linux.nodeSelector.pool=x", lambda o: pod_of(o)["nodeSelector"]["pool"] == "x"),
+    ("linux.tolerations[0].key=a", lambda o: pod_of(o)["tolerations"] == [{"key": "a"}]),
+    ("linux.metricsAddr=:9999", lambda o: has("agent", "--metrics-addr=:9999")(o) and 9999 in {
+        p["containerPort"] for p in container(o, "agent")["ports"]}),
+    ("linux.env[0].name=A,linux.env[0].value=b", lambda o: {"name": "A", "value": "b"} in container(o, "provider")["env"]),
+    ("linux.priorityClassName=mine", lambda o: pod_of(o)["priorityClassName"] == "mine"),
+    ("linux.daemonsetAnnotations.a=b", lambda o: daemonset(o)["metadata"]["annotations"]["a"] == "b"),
+    ("linux.podAnnotations.a=b", lambda o: daemonset(o)["spec"]["template"]["metadata"]["annotations"]["a"] == "b"),
+    ("linux.podLabels.a=b", lambda o: daemonset(o)["spec"]["template"]["metadata"]["labels"]["a"] == "b"
+     and "a" not in daemonset(o)["spec"]["selector"]["matchLabels"]),
+    ("linux.volumes[0].name=x,linux.volumeMounts[0].name=x,linux.volumeMounts[0].mountPath=/x",
+     lambda o: "/x" in mounts(o, "driver") and "x" in {v["name"] for v in pod_of(o)["volumes"]}),
+    ("logVerbosity=3", has("driver", "-v=3")),
+    ("logFormatJSON=true", has("driver", "--log-format-json")),
+    ("livenessProbe.port=9000", has("agent", "--health-addr=:9000")),
+    ("maxCallRecvMsgSize=8388608", has("driver", "--max-call-recv-msg-size=8388608")),
+    ("rbac.install=false", lambda o: not any(kind in ("ClusterRole", "ServiceAccount") for kind, _ in o)),
+    ("syncSecret.enabled=true", lambda o: ("ClusterRole", "secretprovidersyncing-role") in o
+     and ("ValidatingAdmissionPolicy", "secrets-store.csi.k8s.io-synced-secrets") in o),
+    ("syncSecret.enabled=false", lacks("ClusterRole", "secretprovidersyncing-role")),
+    ("enableSecretRotation=true,rotationPollInterval=30s", has("driver", "--enable-secret-rotation",
+                                                               "--rotation-poll-interval=30s")),
+    ("enableSecretRotation=true", lambda o: o[("CSIDriver", "secrets-store.csi.k8s.io")]["spec"]["requiresRepublish"]),
+    ("enableSecretRotation=false", lambda o: not has("driver", "--enable-secret-rotation")(o)),
+    ("imagePullSecrets[0].name=s", lambda o: pod_of(o)["imagePullSecrets"] == [{"name": "s"}]),
+    ("tokenRequests[0].audience=a", lambda o: o[("CSIDriver", "secrets-store.csi.k8s.io")]["spec"]["tokenRequests"]
+     == [{"audience": "a"}]),
+    ("commonLabels.team=x", lambda o: all(doc["metadata"]["labels"]["team"] == "x" for doc in o.values())),
+    ("locket.driver.tmpfsBudgetMi=100", lambda o: container(o, "driver")["resources"]["limits"] == {"memory": "164Mi"}
+     and has("driver", "--tmpfs-budget=104857600")(o)),
+    ("locket.driver.tmpfsBudgetMi=0", lambda o: "limits" not in container(o, "driver")["resources"]),
+    ("locket.provider.enabled=false", lambda o: [c["name"] for c in pod_of(o)["containers"]] == ["driver", "agent"]),
+    ("locket.provider.stores=aws", lambda o: [a for a in container(o, "provider")["args"] if a.startswith("--stores")]
+     == ["--stores=aws"]),
+    ("locket.provider.keySecret=k", has("provider", "--hmac-key-file=/etc/locket/keys/versions")),
+    ("locket.driver.args={--attribute-override=warn}", has("driver", "--attribute-override=warn")),
+    ("locket.networkPolicies=false", lambda o: not any(kind == "NetworkPolicy" for kind, _ in o)),
+    ("locket.admissionPolicies=false", lambda o: not any(kind.startswith("Validating") for kind, _ in o)),
+]
+
+
+@test
+def values_of_the_chart_before_and_ours_do_what_they_say(world):
+    for words, holds in VALUES:
+        expect(holds(world.objects(f"--set={words}")), words)
+
+
+@test
+def tokens_come_in_secrets_where_the_cluster_can_and_there_are_some(world):
+    for version, words, wanted in (("1.34.0", "logVerbosity=0", None), ("1.35.0", "logVerbosity=0", True),
+                                   ("1.35.0", "tokenRequests=null", None)):
+        spec = world.objects(f"--kube-version={version}", f"--set={words}")[
+            ("CSIDriver", "secrets-store.csi.k8s.io")]["spec"]
+        expect_equal(spec.get("serviceAccountTokenInSecrets"), wanted, f"{version} {words}")
+
+
+@test
+def names_are_those_that_the_chart_before_makes(world):
+    for release, words, name in (("csi", "", "csi-secrets-store-csi-driver"),
+                                 ("my-secrets-store-csi-driver", "", "my-secrets-store-csi-driver"),
+                                 ("csi", "fullnameOverride=x", "x"), ("csi", "nameOverride=y", "csi-y")):
+        objects = world.objects(f"--set={words}", release=release)
+        label = "y" if "nameOverride=y" == words else "secrets-store-csi-driver"
+        expect_equal(daemonset(objects, name)["spec"]["selector"], {"matchLabels": {"app": label}}, name)
+
+
+@test
+def privilege_is_as_in_the_manifests_whatever_is_set(world):
+    for words in ("automountServiceAccountToken=true", "linux.enabled=true", "locket.provider.keySecret=k"):
+        objects = world.objects(f"--set={words}")
+        expect_equal(pod_of(objects)["automountServiceAccountToken"], False, words)
+        for one in pod_of(objects)["containers"]:
+            expect_equal("privileged" in one["securityContext"], one["name"] == "driver", f"{words}: {one['name']}")
+            expect_equal("api-token" in str(one["volumeMounts"]), one["name"] == "agent", f"{words}: {one['name']}")
+
+
+@test
+def the_image_of_the_driver_before_and_a_windows_that_is_not_there_are_refused(world):
+    said = world.refusal("--set=linux.image.repository=mirror.example/csi-secrets-store/driver")
+    expect("name Locket's" in said, said)
+    expect("give windows.spec" in world.refusal("--set=windows.enabled=true"), "Windows without a cluster")
+    spec = "windows.enabled=true,windows.spec.selector.matchLabels.app=x"
+    kept = world.objects(f"--set={spec}")[("DaemonSet", "csi-secrets-store-csi-driver-windows")]["spec"]
+    expect_equal(kept, {"selector": {"matchLabels": {"app": "x"}}}, "the spec as given")
+
+
+if __name__ == "__main__":
+    run_tests(World)

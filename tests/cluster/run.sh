@@ -17,6 +17,6 @@ if ! reason=$("$root/tests/tools/usable.sh"); then
     echo "0 passed, 0 failed, 1 skipped"
     exit 0
 fi
-"$root/tests/tools/build.sh" kubernetes >/dev/null
-[[ $# -gt 0 ]] || set -- "$here"/{fake,agent,manifests,scenarios}.py
+"$root/tests/tools/build.sh" kubernetes helm >/dev/null
+[[ $# -gt 0 ]] || set -- "$here"/{fake,agent,manifests,scenarios,chart,migrate}.py
 exec "$root/tests/e2e/run.sh" "$@"

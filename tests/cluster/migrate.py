@@ -1,0 +1,325 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""docs/MIGRATE.md on a real API server, each command as it stands: over a release of the driver before,
+in place and node by node, by static manifests and by Helm, and back."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
+# pylint: disable=wrong-import-position,import-error
+import old_release
+from harness import BUILD, ROOT, expect, expect_equal, run_tests, test, tool, wait_until
+from kustomize import CHART, documents
+from node import Node
+from objects import GROUP, provider_class
+from rig import Cluster, Refused
+
+OURS, THEIRS = ["driver", "agent", "provider"], ["node-driver-registrar", "secrets-store", "liveness-probe"]
+STATIC, CHARTS = "csi-secrets-store", "csi-secrets-store-csi-driver"
+POLICIES = "validatingadmissionpolicies"
+
+# No kubelet is here: what would be run in a container runs beside the test's own driver, and a rollout
+# is over once somebody has seen the object.
+KUBECTL = """#!/bin/bash
+set -euo pipefail
+export KUBECONFIG={kubeconfig}
+if [[ " $* " == *" exec "* ]]; then
+    while [[ $1 != -- ]]; do shift; done
+    exec {build}/bin/"$2" "${{@:3}}" --admin-socket={admin}
+fi
+if [[ " $* " == *" rollout status "* ]]; then
+    seen=$({kubectl} -n kube-system get "${{@: -1}}" -o 'jsonpath={{.metadata.generation}}')
+    {kubectl} -n kube-system patch "${{@: -1}}" --subresource=status --type=merge \\
+        -p "{{\\"status\\":{{\\"observedGeneration\\":$seen}}}}" >/dev/null
+fi
+exec {kubectl} "$@"
+"""
+
+
+class Page:
+    """The page's commands, block by block below their headings, and the files that it shows."""
+
+    def __init__(self, path):
+        self.blocks, self.files, heading = {}, {}, ""
+        text = path.read_text(encoding="utf-8")
+        for title, kind, body in re.findall(r"^## (.*)$|^```(.*)\n((?:(?!```).*\n)*)```$", text, re.MULTILINE):
+            heading = title or heading
+            if kind == "console cluster":
+                self.blocks.setdefault(heading, []).append(re.findall(r"^\$ (.*)$", body, re.MULTILINE))
+            elif kind.startswith("yaml "):
+                self.files[kind.removeprefix("yaml ")] = body
+        self.left = {(heading, n) for heading, blocks in self.blocks.items() for n in range(len(blocks))}
+
+
+class World:
+    """A cluster, a node's driver for what is run in its container, and the page."""
+
+    def __init__(self, programs):
+        self.cluster = Cluster(programs)
+        self.page = Page(ROOT / "docs/MIGRATE.md")
+        self.node = Node(programs)
+        self.node.start()
+        self.folder = programs.folder / "desk"
+        shutil.copytree(ROOT / "deploy", self.folder / "deploy")
+        for name, body in self.page.files.items():
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_text(body)
+        self.make_commands(programs.folder / "bin")
+        self.said = ""
+        path = "/api/v1/namespaces/kube-system/serviceaccounts/default"
+        wait_until(lambda: self.get(path), 30, "accounts")
+
+    def make_commands(self, folder):
+        folder.mkdir()
+        (folder / "kubectl").write_text(KUBECTL.format(
+            kubeconfig=self.cluster.kubeconfig, build=BUILD, admin=self.node.admin,
+            kubectl=self.cluster.program("kubectl")))
+        (folder / "kubectl").chmod(0o755)
+        (folder / "helm").symlink_to(tool("helm"))
+        (folder / "locketctl").symlink_to(BUILD / "bin/locketctl")
+        self.environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(folder),
+                            "KUBECONFIG": str(self.cluster.kubeconfig)}
+
+    def shell(self, command):
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=self.folder, env=self.environment,
+                              capture_output=True, text=True, timeout=90, check=False)
+        expect_equal(done.returncode, 0, f"{command}\n{done.stdout[-600:]}\n{done.stderr[-600:]}")
+        self.said = done.stdout + done.stderr
+        return done.stdout
+
+    def follow(self, heading, *numbers):
+        """Runs blocks of the page in one shell each, as a reader would."""
+        for number in numbers or range(len(self.page.blocks[heading])):
+            self.shell("\n".join(self.page.blocks[heading][number]))
+            self.page.left.discard((heading, number))
+
+    def get(self, path):
+        try:
+            return self.cluster.call("GET", path)
+        except Refused as why:
+            expect_equal(why.status, 404, str(why))
+            return None
+
+    def daemonset(self, name):
+        return self.get(f"/apis/apps/v1/namespaces/kube-system/daemonsets/{name}")
+
+    def add_pods(self, *names):
+        """What the DaemonSet's controller would make of it, one on each node."""
+        for number, name in enumerate(names, 1):
+            self.cluster.apply(
+                {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{number}"}},
+                {"apiVersion": "v1", "kind": "Pod",
+                 "metadata": {"name": name, "namespace": "kube-system", "labels": {"app": STATIC}},
+                 "spec": {"nodeName": f"node-{number}", "containers": [{"name": "c", "image": "rig.local/none"}]}})
+
+    def picture(self, name):
+        """What of a release its driver and kubelet live by."""
+        rbac = "/apis/rbac.authorization.k8s.io/v1"
+        account = self.get("/api/v1/namespaces/kube-system/serviceaccounts/secrets-store-csi-driver")
+        return {
+            "daemonset": self.daemonset(name)["spec"],
+            "csidriver": self.get("/apis/storage.k8s.io/v1/csidrivers/secrets-store.csi.k8s.io")["spec"],
+            "automount": account.get("automountServiceAccountToken"),
+            **{role: self.get(f"{rbac}/clusterroles/{role}")["rules"]
+               for role in ("secretproviderclasses-role", "secretproviderclasses-viewer-role",
+                            "secretproviderclasses-admin-role")}}
+
+
+def containers(daemonset):
+    return [c["name"] for c in daemonset["spec"]["template"]["spec"]["containers"]]
+
+
+def expect_ours(world, name, before, names):
+    """Changed over in place: the same object, our containers alone, nothing left of the old ones."""
+    after = world.daemonset(name)
+    expect_equal(after["metadata"]["uid"], before["metadata"]["uid"], "the DaemonSet")
+    expect_equal(after["spec"]["selector"], before["spec"]["selector"], "its selector")
+    expect_equal(containers(after), names, "containers")
+    pod = after["spec"]["template"]["spec"]
+    expect(not {v["name"] for v in pod["volumes"]} & {"plugin-dir", "mountpoint-dir"}, "old volumes")
+    expect_equal(pod["automountServiceAccountToken"], False, "tokens")
+    for container in pod["containers"]:
+        expect("CSI_ENDPOINT" not in str(container.get("env")), f"{container['name']} has an old variable")
+
+
+@test
+def a_check_of_a_fresh_release_finds_nothing_to_do(world):
+    old_release.write_static(world.folder / "old")
+    world.shell("kubectl apply -f old")
+    world.shell("kubectl wait --for=condition=Established crd --all --timeout=30s")
+    world.cluster.apply(provider_class("app", "default", ["user"]))
+    world.cluster.kubectl("patch", "secretproviderclass", "app", "--type=merge", "-p", '{"spec":{"provider":"vault"}}')
+    world.follow("Look first")
+    expect("apply deploy/daemonset/overlays/migration" in world.said, world.said)
+    expect("DUE" not in world.said, world.said)
+
+
+@test
+def static_manifests_change_over_node_by_node_without_a_conflict(world):
+    before = world.daemonset(STATIC)
+    world.picture_of_old = world.picture(STATIC)
+    world.add_pods("old-1", "new-2")
+    world.follow("Static manifests, node by node")
+    expect_ours(world, STATIC, before, OURS[:2])
+    expect_equal(world.daemonset(STATIC)["spec"]["updateStrategy"], {"type": "OnDelete"}, "when pods change")
+    expect_equal(containers(world.daemonset("locket-provider")), OURS[2:], "the provider")
+    csi = world.picture(STATIC)["csidriver"]
+    expect_equal([t["audience"] for t in csi["tokenRequests"]], ["vault"], "audiences")
+    expect("seLinuxMount" not in csi or csi["seLinuxMount"] is False, "labels of live volumes")
+    pod = world.get("/api/v1/namespaces/kube-system/pods/old-1")
+    expect(pod is None or pod["metadata"].get("deletionTimestamp"), "the old pod of node-1 goes")
+
+
+@test
+def static_manifests_change_over_in_place(world):
+    world.follow("Static manifests, in place")
+    expect_equal(world.daemonset(STATIC)["spec"]["updateStrategy"]["type"], "RollingUpdate", "how pods change")
+
+
+@test
+def static_manifests_go_back_and_are_what_they_were(world):
+    world.follow("Back", 0)
+    world.follow("Back", 2)
+    expect_equal(containers(world.daemonset(STATIC)), THEIRS, "containers")
+    expect_equal(world.picture(STATIC), world.picture_of_old, "the release")
+    expect_equal(world.daemonset("locket-provider"), None, "the provider")
+    expect_equal(world.get(f"/apis/admissionregistration.k8s.io/v1/{POLICIES}")["items"], [], "policies")
+    expect(world.get(f"/apis/{GROUP}/v1/namespaces/default/secretproviderclasses/app"), "classes stay")
+
+
+@test
+def and_forward_again(world):
+    before = world.daemonset(STATIC)
+    world.shell("kubectl apply --server-side --force-conflicts -k migration")
+    expect_ours(world, STATIC, before, OURS[:2])
+    world.shell("kubectl delete -k migration --wait=false >/dev/null; kubectl apply -f old >/dev/null;"
+                "kubectl delete -f old --wait=false --ignore-not-found")
+
+
+VALUES = ("--set enableSecretRotation=true --set rotationPollInterval=1m --set tokenRequests[0].audience=vault "
+          "--set tokenRequests[1].audience=bank --set windows.enabled=true --set providerHealthCheck=true "
+          "--set syncSecret.enabled=true --set logVerbosity=2 --set linux.nodeSelector.pool=a --set linux.odd=1 "
+          "--set commonLabels.team=shop --set linux.metricsAddr=:9095")
+
+
+@test
+def what_cannot_be_upgraded_to_is_refused_with_what_to_do(world):
+    gone = lambda: not world.daemonset(STATIC) and not world.get(  # noqa: E731
+        f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/secretproviderclasses.{GROUP}")
+    wait_until(gone, 30, "the end of the static release")
+    for number, one in enumerate(old_release.crds()):  # as its job applies them
+        (world.folder / f"crd{number}.json").write_text(json.dumps(one))
+        world.shell(f"kubectl apply -f crd{number}.json")
+    old_release.write_chart(world.folder / "old-chart", "csi")
+    world.shell(f"helm install csi old-chart -n kube-system {VALUES}")
+    before = world.daemonset(CHARTS)
+    for words, why in (("--reuse-values", "--reset-then-reuse-values"),
+                       ("--reset-then-reuse-values --set linux.image.repository=a/csi-secrets-store/driver",
+                        "name Locket's, or leave it out")):
+        world.shell(f"! helm upgrade csi deploy/chart -n kube-system {words} 2>&1")
+        expect(why in world.said, world.said)
+    expect_equal(world.daemonset(CHARTS), before, "the release before")
+
+
+@test
+def a_release_of_helm_changes_over_in_place_and_its_values_go_on(world):
+    before = world.daemonset(CHARTS)
+    world.windows = world.daemonset(f"{CHARTS}-windows")
+    world.picture_of_old = world.picture(CHARTS)
+    world.follow("A release of Helm, in place")
+    expect_ours(world, CHARTS, before, OURS)
+    spec = world.daemonset(CHARTS)["spec"]["template"]["spec"]
+    driver, agent = spec["containers"][:2]
+    expect({"--enable-secret-rotation", "--rotation-poll-interval=1m", "-v=2"} <= set(driver["args"]), driver["args"])
+    expect("--metrics-addr=:9095" in agent["args"], agent["args"])
+    expect_equal(spec["nodeSelector"], {"kubernetes.io/os": "linux", "pool": "a"}, "nodes")
+    csi = world.picture(CHARTS)["csidriver"]
+    expect_equal([t["audience"] for t in csi["tokenRequests"]], ["vault", "bank"], "audiences")
+    expect(world.get("/apis/rbac.authorization.k8s.io/v1/clusterroles/secretprovidersyncing-role"), "syncing")
+
+
+@test
+def windows_stays_as_it_was_and_values_without_effect_are_told(world):
+    after = world.daemonset(f"{CHARTS}-windows")
+    expect_equal(after["metadata"]["uid"], world.windows["metadata"]["uid"], "the Windows DaemonSet")
+    expect_equal(after["spec"], world.windows["spec"], "its spec")
+    notes = world.shell("helm get notes csi -n kube-system")
+    for line in ("providerHealthCheck has no effect", "linux.odd is unknown", "CRDs are not of this release"):
+        expect(line in notes, notes)
+    expect("rotationPollInterval" not in notes, notes)
+
+
+@test
+def a_release_of_helm_goes_back_and_forward_again(world):
+    world.follow("Back", 1)
+    expect_equal(containers(world.daemonset(CHARTS)), THEIRS, "containers")
+    expect_equal(world.picture(CHARTS), world.picture_of_old, "the release")
+    expect_equal(world.daemonset(f"{CHARTS}-windows")["spec"], world.windows["spec"], "the Windows DaemonSet")
+    expect_equal(world.get(f"/apis/admissionregistration.k8s.io/v1/{POLICIES}")["items"], [], "policies")
+    before = world.daemonset(CHARTS)
+    world.follow("A release of Helm, in place")
+    expect_ours(world, CHARTS, before, OURS)
+    world.shell("helm uninstall csi -n kube-system")
+    expect(world.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/secretproviderclasses.{GROUP}"), "CRDs")
+
+
+@test
+def a_fresh_install_has_its_crds_and_leaves_them_when_it_goes(world):
+    world.shell(f"kubectl delete crd secretproviderclasses.{GROUP} secretproviderclasspodstatuses.{GROUP}")
+    world.shell("helm upgrade --install new deploy/chart -n kube-system")
+    world.shell("kubectl wait --for=condition=Established crd --all --timeout=30s")
+    world.shell("helm upgrade --install new deploy/chart -n kube-system --set linux.enabled=true")
+    world.cluster.apply(provider_class("app", "default", ["user"]))
+    world.shell("helm uninstall new -n kube-system")
+    expect(world.get(f"/apis/{GROUP}/v1/namespaces/default/secretproviderclasses/app"), "classes stay")
+
+
+def notes_of(world, values):
+    """What is printed after an install with these values; nothing is installed."""
+    (world.folder / "values.json").write_text(json.dumps(values))
+    said = world.shell("helm install other deploy/chart -n kube-system --dry-run=client -f values.json "
+                       "--set linux.crds.enabled=false")
+    return said.partition("\nNOTES:\n")[2]
+
+
+def nest(path, value):
+    for part in reversed(path.split(".")):
+        value = {part: value}
+    return value
+
+
+def merge(into, more):
+    for name, value in more.items():
+        if isinstance(value, dict):
+            merge(into.setdefault(name, {}), value)
+        else:
+            into[name] = value
+
+
+@test
+def every_value_without_an_effect_is_told_and_no_other(world):
+    table, values = documents(CHART / "files/values.yaml")[0], {}
+    for path, reason in table.items():
+        if reason:
+            merge(values, nest(path, "set"))
+    merge(values, {"odd": 1, "linux": {"crd": {"enabled": True}}})
+    told = [line for line in notes_of(world, values).splitlines() if line.startswith("WARNING: ")]
+    expect_equal({line.split()[1] for line in told if "has no effect" in line},
+                 {path for path, reason in table.items() if reason})
+    expect_equal(sorted(line.split()[1] for line in told if "unknown" in line), ["linux.crd.enabled", "odd"])
+    expect("WARNING" not in notes_of(world, {"linux": {"metricsAddr": ":1"}, "global": {"a": "b"}}), "nothing to tell")
+
+
+@test
+def every_command_of_the_page_was_run(world):
+    expect_equal(world.page.left, set(), "blocks that nobody ran")
+    expect(sum(len(block) for blocks in world.page.blocks.values() for block in blocks) >= 15, "the page's commands")
+
+
+if __name__ == "__main__":
+    run_tests(World)

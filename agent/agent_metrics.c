@@ -2,6 +2,16 @@
 #include "agent/agent_metrics.h"
 
 const struct metric_row agent_metric_rows[AM_COUNT] = {
+    [AM_SYNC_SECRETS] = { .name = "sync_k8s_secret_total",
+                          .kind = METRIC_COUNTER,
+                          .help = "Kubernetes Secrets written from volumes.",
+                          .labels = { "provider", "os_type" } },
+    [AM_SYNC_SECRET_SECONDS] = { .name = "k8s_secret_duration_sec",
+                                 .kind = METRIC_HISTOGRAM,
+                                 .help = "Seconds to write a Kubernetes Secret.",
+                                 .labels = { "os_type" },
+                                 .buckets = metrics_upstream_seconds,
+                                 .bucket_count = METRIC_UPSTREAM_BUCKETS },
     [AM_API_REQUESTS] = { .name = "locket_agent_api_requests_total",
                           .kind = METRIC_COUNTER,
                           .help = "Calls to the API server by method and HTTP status.",
@@ -52,6 +62,14 @@ const struct metric_row agent_metric_rows[AM_COUNT] = {
                         .kind = METRIC_GAUGE,
                         .help = "First 52 bits of the hash of the audit's last line: its first 13 "
                                 "hex digits, for locketctl audit verify --head." },
+    [AM_READY] = { .name = "locket_agent_ready",
+                   .kind = METRIC_GAUGE,
+                   .help = "1 for each check of /readyz that holds.",
+                   .labels = { "check" } },
+    [AM_DRIVER_SILENT_SECONDS] = { .name = "locket_agent_driver_silent_seconds",
+                                   .kind = METRIC_GAUGE,
+                                   .help = "Seconds since the driver was heard of, or since the "
+                                           "start when it never was." },
     [AM_BUILD_INFO] = { .name = "locket_agent_build_info",
                         .kind = METRIC_GAUGE,
                         .help = "The version that runs.",

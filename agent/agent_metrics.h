@@ -8,7 +8,9 @@
 #include "lib/base/metrics.h"
 
 enum agent_metric {
-    AM_API_REQUESTS, /* method, code */
+    AM_SYNC_SECRETS,        /* provider, os_type */
+    AM_SYNC_SECRET_SECONDS, /* os_type */
+    AM_API_REQUESTS,        /* method, code */
     AM_API_THROTTLED_SECONDS,
     AM_STATUS_WRITES, /* result */
     AM_STATUS_BEHIND,
@@ -23,6 +25,8 @@ enum agent_metric {
     AM_AUDIT_FAILING,
     AM_AUDIT_SEQ,
     AM_AUDIT_HEAD,
+    AM_READY, /* check: api-server, classes, driver */
+    AM_DRIVER_SILENT_SECONDS,
     AM_BUILD_INFO, /* version */
     AM_COUNT,
 };

@@ -69,15 +69,41 @@ static bool server_answered(struct page *p, struct strbuf *out)
     return false;
 }
 
+static bool driver_is_near(struct page *p, struct strbuf *out)
+{
+    return driver_is_there(p, out, DRIVER_AWAY_MS);
+}
+
+/* What readiness is made of: /readyz has the reasons, the metrics the numbers. */
+static const struct {
+    const char *name;
+    bool (*holds)(struct page *p, struct strbuf *out);
+} checks[] = {
+    { "api-server", server_answered },
+    { "classes", classes_are_watched },
+    { "driver", driver_is_near },
+};
+
 static int ready(struct page *p, struct strbuf *out)
 {
-    bool server = server_answered(p, out);
-    bool classes = classes_are_watched(p, out);
-    bool driver = driver_is_there(p, out, DRIVER_AWAY_MS);
+    bool all = true;
 
+    for (size_t i = 0; i < COUNT_OF(checks); i++)
+        all = checks[i].holds(p, out) && all;
     tell_of_republish(p, out);
     tell_of_audit(p, out);
-    return server && classes && driver ? 200 : 503;
+    return all ? 200 : 503;
+}
+
+static void gauge_checks(struct page *p)
+{
+    struct strbuf reasons autostrbuf = { 0 };
+
+    for (size_t i = 0; i < COUNT_OF(checks); i++) {
+        const char *label[] = { checks[i].name };
+
+        metrics_set(p->metrics, AM_READY, label, checks[i].holds(p, &reasons) ? 1 : 0);
+    }
 }
 
 /* What a restart of the pod might mend: never the API server's absence. */
@@ -89,17 +115,32 @@ static int healthy(struct page *p, struct strbuf *out)
     return driver || (young && driver_line_silent_ms(p->line) < 0) ? 200 : 503;
 }
 
+/* The driver's own as it told them last; of one that is away nothing: old numbers would look like a
+ * driver that has nothing to do. */
+static void add_driver(struct page *p, struct strbuf *out)
+{
+    int64_t silent = driver_line_silent_ms(p->line);
+    autofree char *text = driver_line_metrics(p->line);
+
+    if (silent >= 0 && silent <= DRIVER_AWAY_MS)
+        strbuf_add_text(out, text);
+}
+
 static int metrics_page(struct page *p, struct strbuf *out)
 {
     const char *version[] = { LOCKET_VERSION };
-    autofree char *driver = driver_line_metrics(p->line);
+    int64_t silent = driver_line_silent_ms(p->line);
 
+    if (silent < 0)
+        silent = clock_mono_ms() - p->started_ms;
+    gauge_checks(p);
+    metrics_set(p->metrics, AM_DRIVER_SILENT_SECONDS, NULL, (double)silent / MS_PER_S);
     metrics_set(p->metrics, AM_CLASS_WATCHES, NULL, (double)class_cache_watches(p->classes));
     metrics_set(p->metrics, AM_VOLUMES, NULL, (double)pod_status_volumes(p->statuses));
     metrics_set(p->metrics, AM_STATUS_BEHIND, NULL, (double)pod_status_behind(p->statuses));
     metrics_set(p->metrics, AM_BUILD_INFO, version, 1);
     metrics_write(p->metrics, out);
-    strbuf_add_text(out, driver);
+    add_driver(p, out);
     return 200;
 }
 

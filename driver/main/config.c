@@ -89,6 +89,8 @@ static const struct option_row rows[] = {
       "refuse volumes that a pod does not mount readOnly" },
     { "audit-fail-closed", OPTION_BOOL, AT(audit_fail_closed), NULL, NULL,
       "publish nothing new while locket-agent cannot write its audit; needs --agent-socket" },
+    { "volume-metrics", OPTION_BOOL, AT(volume_metrics), NULL, NULL,
+      "metrics per volume too: age, next refresh, failures; of 250 volumes at most" },
     { "sandbox", OPTION_TEXT, AT(sandbox_switch), SANDBOX_DEFAULT, "on|off",
       "give up capabilities and system calls before serving" },
 #ifdef LOCKET_FAULTS

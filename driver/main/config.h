@@ -36,6 +36,7 @@ struct config {
     char *send_current_versions;
     bool require_readonly;
     bool audit_fail_closed;
+    bool volume_metrics;
     char *sandbox_switch;
     bool list_faults; /* test builds */
 

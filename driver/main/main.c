@@ -39,6 +39,7 @@ struct program {
     struct identity identity;
     struct node node;
     struct admin admin;
+    struct wishes wishes;
     struct rpc_server *csi_server;
     struct rpc_server *admin_server;
     struct registration *registration; /* NULL: off */
@@ -128,6 +129,7 @@ static int build(struct program *p, struct error *err)
         .attribute_override = c->override,
         .tmpfs_budget_bytes = c->tmpfs_budget_bytes,
         .audit_required = c->audit_fail_closed,
+        .volume_metrics = c->volume_metrics,
     };
     if (target_root_open(c->target_root, &p->app.root, err) < 0 ||
         state_open(c->state_dir, &p->app.state, err) < 0 ||
@@ -218,7 +220,8 @@ static int serve(struct program *p, struct error *err)
     if (rpc_server_start(&admin_config, &p->admin_server, err) < 0 ||
         rpc_server_start(&csi_config, &p->csi_server, err) < 0)
         return -1;
-    wishes_listen(&p->app);
+    p->wishes = (struct wishes){ &p->app, p->registration };
+    wishes_listen(&p->wishes);
     if (p->registration)
         registration_start(p->registration);
     log_event(LOG_INFO, "serving", WITH_TEXT(KEY_SOCKET, p->config.socket),
@@ -226,9 +229,10 @@ static int serve(struct program *p, struct error *err)
     wait_for_end(p);
     log_event(LOG_INFO, "stopping: publishes are refused, unpublishes still served");
     node_stop_publishing(&p->node);
-    registration_free(p->registration); /* kubelet shall know no driver that it cannot reach */
+    wishes_end(&p->wishes);                 /* it looks at the registration */
+    rpc_server_free(p->admin_server, 1000); /* so does it */
+    registration_free(p->registration);     /* kubelet shall know no driver it cannot reach */
     rpc_server_free(p->csi_server, DRAIN_MS);
-    rpc_server_free(p->admin_server, 1000);
     return 0;
 }
 
@@ -244,7 +248,6 @@ static int run(struct program *p, struct error *err)
         return -1;
     if (build(p, err) < 0 || serve(p, err) < 0)
         return -1;
-    wishes_end(&p->app);
     admin_done(&p->admin);
     node_done(&p->node);
     lifecycle_stop(&p->app);

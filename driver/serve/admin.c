@@ -3,6 +3,7 @@
 
 #include "driver/serve/admin_migrate.h"
 #include "driver/serve/admin_rows.h"
+#include "driver/serve/scrape.h"
 #include "driver/volume/rotation.h"
 #include "lib/net/rpc_server.h"
 
@@ -54,7 +55,7 @@ static void status(Locket__Admin__V1__Admin_Service *service,
     char registration[REGISTRATION_TEXT_MAX];
 
     (void)in;
-    admin_gauges(app);
+    scrape_gauges(app, self->registration);
     fill_states(&out, rows, refs, app);
     facts_rows_fill(&facts, &self->facts, &out);
     out.version = (char *)LOCKET_VERSION;
@@ -78,13 +79,12 @@ static void metrics(Locket__Admin__V1__Admin_Service *service,
                     const Locket__Admin__V1__MetricsRequest *in,
                     Locket__Admin__V1__MetricsResponse_Closure reply, void *call)
 {
-    struct lifecycle *app = ((struct admin *)service)->app;
+    struct admin *self = (struct admin *)service;
     Locket__Admin__V1__MetricsResponse out = LOCKET__ADMIN__V1__METRICS_RESPONSE__INIT;
     struct strbuf text CLEANUP(strbuf_done) = { 0 };
 
     (void)in;
-    admin_gauges(app);
-    metrics_write(app->metrics, &text);
+    scrape_write(self->app, self->registration, &text);
     out.text = (char *)strbuf_text(&text);
     reply(&out, call);
 }

@@ -5,7 +5,7 @@
 #include <linux/magic.h>
 #include <sys/vfs.h>
 
-#include "lib/base/clock.h"
+#include "driver/volume/rotation.h"
 
 typedef Locket__Admin__V1__Volume Volume;
 typedef Locket__Admin__V1__Provider Provider;
@@ -32,17 +32,6 @@ static void copy_versions(Volume *row, const struct record *r)
         row->objects[i]->id = xstrdup(r->versions[i].id);
         row->objects[i]->version = xstrdup(r->versions[i].version);
     }
-}
-
-static int64_t interval_of(const struct lifecycle *app, const struct volume *v)
-{
-    return v->interval_ms ? v->interval_ms : app->config.rotation_interval_ms;
-}
-
-static bool is_stale(const struct lifecycle *app, const struct volume *v)
-{
-    return app->config.rotation && v->fetched_at_unix_ms &&
-           clock_unix_ms() - v->fetched_at_unix_ms > 2 * interval_of(app, v);
 }
 
 static void copy_texts(Volume *row, const struct volume *v)
@@ -81,10 +70,10 @@ static Volume *row_of(struct lifecycle *app, const struct volume *v)
     row->changed_at_unix_ms = r->changed_at_unix_ms;
     row->failures = v->failures;
     row->next_due_ms = v->waiting ? -1 : due_queue_left_ms(app->due, &v->refresh.item);
-    row->interval_ms = interval_of(app, v);
+    row->interval_ms = rotation_interval_ms(app, v);
     row->tmpfs_size_bytes = r->size_bytes;
     row->waiting_for_credentials = v->waiting;
-    row->stale = is_stale(app, v);
+    row->stale = rotation_is_stale(app, v);
     return row;
 }
 
@@ -177,42 +166,4 @@ void admin_providers_free(Provider **rows, size_t count)
     for (size_t i = 0; i < count; i++)
         locket__admin__v1__provider__free_unpacked(rows[i], NULL);
     free(rows);
-}
-
-struct gauges {
-    struct lifecycle *app;
-    double by_state[VOLUME_LEAVING + 1];
-    double stale;
-    int64_t oldest_unix_ms;
-};
-
-static void gauge_one(void *arg, struct volume *v)
-{
-    struct gauges *g = arg;
-
-    pthread_mutex_lock(&v->lock);
-    g->by_state[v->state]++;
-    g->stale += is_stale(g->app, v) ? 1 : 0;
-    if (v->fetched_at_unix_ms && (!g->oldest_unix_ms || v->fetched_at_unix_ms < g->oldest_unix_ms))
-        g->oldest_unix_ms = v->fetched_at_unix_ms;
-    pthread_mutex_unlock(&v->lock);
-}
-
-void admin_gauges(struct lifecycle *app)
-{
-    struct gauges g = { .app = app };
-    const char *version[] = { LOCKET_VERSION };
-
-    volume_table_each(app->volumes, gauge_one, &g);
-    for (enum volume_state s = VOLUME_IDLE; s <= VOLUME_LEAVING; s++) {
-        const char *label[] = { volume_state_name(s) };
-
-        metrics_set(app->metrics, VM_VOLUMES, label, g.by_state[s]);
-    }
-    metrics_set(app->metrics, VM_STALE_VOLUMES, NULL, g.stale);
-    metrics_set(app->metrics, VM_OLDEST_CHECK_SECONDS, NULL,
-                g.oldest_unix_ms ? (double)(clock_unix_ms() - g.oldest_unix_ms) / MS_PER_S : 0);
-    metrics_set(app->metrics, VM_TMPFS_BYTES, NULL, (double)budget_used(&app->budget));
-    metrics_set(app->metrics, VM_TMPFS_BUDGET_BYTES, NULL, (double)app->budget.total_bytes);
-    metrics_set(app->metrics, VM_BUILD_INFO, version, 1);
 }

@@ -16,7 +16,4 @@ void admin_volumes_free(Locket__Admin__V1__Volume **rows, size_t count);
 Locket__Admin__V1__Provider **admin_providers(struct lifecycle *app, size_t *ret_count);
 void admin_providers_free(Locket__Admin__V1__Provider **rows, size_t count);
 
-/* Brings the gauges up to date: volumes by state, stale ones, tmpfs. */
-void admin_gauges(struct lifecycle *app);
-
 #endif

@@ -79,8 +79,12 @@ static void publish_volume(Csi__V1__Node_Service *service,
     bool done = false;
 
     *job = (struct publish_job){ .node = (struct node *)service, .reply = reply, .call = call };
-    if (publish_begin(job, in, &done, &err) < 0 || done)
-        publish_end(job, &err);
+    lifecycle_kubelet_called(job->node->app);
+    if (publish_begin(job, in, &done, &err) < 0)
+        lifecycle_count_refused(job->node->app, true, &err);
+    else if (!done)
+        return;
+    publish_end(job, &err);
 }
 
 /* --- unpublish ---------------------------------------------------------------------------------
@@ -126,13 +130,12 @@ static void unpublish_volume(Csi__V1__Node_Service *service,
     struct unpublish_job *job;
     struct error err = { 0 };
 
-    if (check_ids(in->volume_id, in->target_path, "Target path", &err) < 0) {
-        rpc_fail(call, &err);
-        return;
-    }
+    lifecycle_kubelet_called(node->app);
     job = xcalloc(1, sizeof(*job));
     *job = (struct unpublish_job){ .node = node, .in = in, .reply = reply, .call = call };
-    if (work_submit(node->unpublishers, run_unpublish, job, &err) < 0) {
+    if (check_ids(in->volume_id, in->target_path, "Target path", &err) < 0 ||
+        work_submit(node->unpublishers, run_unpublish, job, &err) < 0) {
+        lifecycle_count_refused(node->app, false, &err);
         free(job);
         rpc_fail(call, &err);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/serve/wishes.h"
 
-#include "driver/serve/admin_rows.h"
+#include "driver/serve/scrape.h"
 #include "driver/volume/note.h"
 #include "driver/volume/report.h"
 #include "driver/volume/rotation.h"
@@ -34,19 +34,20 @@ static void hasten_one(void *arg, struct volume *v)
 
 static void wish(void *arg, const struct cluster_wish *wish)
 {
-    struct search search = { arg, wish };
+    struct wishes *wishes = arg;
+    struct search search = { wishes->app, wish };
 
     volume_table_each(search.app->volumes, hasten_one, &search);
 }
 
 static void resend(void *arg)
 {
-    report_all(arg);
+    report_all(((struct wishes *)arg)->app);
 }
 
 static void csi_driver(void *arg, const struct csi_driver_facts *facts)
 {
-    struct lifecycle *app = arg;
+    struct lifecycle *app = ((struct wishes *)arg)->app;
     bool lacked = token_trust_lacks_republish(&app->trust);
 
     token_trust_set(&app->trust, facts);
@@ -56,29 +57,28 @@ static void csi_driver(void *arg, const struct csi_driver_facts *facts)
 
 static char *metrics(void *arg)
 {
-    struct lifecycle *app = arg;
+    struct wishes *wishes = arg;
     struct strbuf text autostrbuf = { 0 };
 
-    admin_gauges(app);
-    metrics_write(app->metrics, &text);
+    scrape_write(wishes->app, wishes->registration, &text);
     return strbuf_take(&text);
 }
 
-void wishes_listen(struct lifecycle *app)
+void wishes_listen(struct wishes *wishes)
 {
     const struct cluster_listener listener = {
-        .arg = app,
+        .arg = wishes,
         .wish = wish,
         .resend = resend,
         .csi_driver = csi_driver,
-        .rotation = app->config.rotation,
+        .rotation = wishes->app->config.rotation,
         .metrics = metrics,
     };
 
-    app->cluster->ops->listen(app->cluster, &listener);
+    wishes->app->cluster->ops->listen(wishes->app->cluster, &listener);
 }
 
-void wishes_end(struct lifecycle *app)
+void wishes_end(struct wishes *wishes)
 {
-    app->cluster->ops->listen(app->cluster, NULL);
+    wishes->app->cluster->ops->listen(wishes->app->cluster, NULL);
 }

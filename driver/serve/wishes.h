@@ -6,12 +6,18 @@
 #ifndef LOCKET_SERVE_WISHES_H
 #define LOCKET_SERVE_WISHES_H
 
+#include "driver/serve/registration.h"
 #include "driver/volume/lifecycle.h"
 
-/* Hears the cluster from now on; after recovery. */
-void wishes_listen(struct lifecycle *app);
+struct wishes {
+    struct lifecycle *app;
+    struct registration *registration; /* NULL: off */
+};
+
+/* Hears the cluster from now on; after recovery. wishes is borrowed until wishes_end. */
+void wishes_listen(struct wishes *wishes);
 
 /* Hears it no more: before the volumes go. May block a second. */
-void wishes_end(struct lifecycle *app);
+void wishes_end(struct wishes *wishes);
 
 #endif

@@ -25,6 +25,7 @@ void lifecycle_start(struct lifecycle *app)
     };
 
     app->started_unix_ms = clock_unix_ms();
+    lifecycle_kubelet_called(app);
     budget_init(&app->budget, app->config.tmpfs_budget_bytes);
     token_trust_init(&app->trust, app->metrics);
     app->volumes = volume_table_new(app);
@@ -276,17 +277,44 @@ static void give_up(struct operation *op, bool is_new, struct error *err)
         err->code = CODE_UNAVAILABLE;
 }
 
+void lifecycle_kubelet_called(struct lifecycle *app)
+{
+    __atomic_store_n(&app->kubelet_ms, clock_mono_ms(), __ATOMIC_RELAXED);
+}
+
+int64_t lifecycle_kubelet_silent_ms(const struct lifecycle *app)
+{
+    return clock_mono_ms() - __atomic_load_n(&app->kubelet_ms, __ATOMIC_RELAXED);
+}
+
+static void count_publish_error(struct lifecycle *app, const char *provider,
+                                const struct error *err)
+{
+    const char *failed[] = { provider, err && err->reason ? err->reason : "FailedToMount",
+                             OS_TYPE };
+
+    metrics_add(app->metrics, VM_NODE_PUBLISH_ERROR, failed, 1);
+}
+
+void lifecycle_count_refused(struct lifecycle *app, bool publish, const struct error *err)
+{
+    static const char *const os[] = { OS_TYPE };
+
+    if (publish)
+        count_publish_error(app, "", err);
+    else
+        metrics_add(app->metrics, VM_NODE_UNPUBLISH_ERROR, os, 1);
+}
+
 static void count(struct lifecycle *app, const struct operation *op, const struct error *err,
                   int64_t started_us)
 {
     const char *provider = op->class ? op->class->provider : "";
     const char *ok[] = { provider, OS_TYPE };
-    const char *failed[] = { provider, err && err->reason ? err->reason : "FailedToMount",
-                             OS_TYPE };
     const char *timed[] = { provider, err ? "error" : "ok" };
 
     if (err)
-        metrics_add(app->metrics, VM_NODE_PUBLISH_ERROR, failed, 1);
+        count_publish_error(app, provider, err);
     else
         metrics_add(app->metrics, VM_NODE_PUBLISH, ok, 1);
     metrics_observe(app->metrics, VM_PUBLISH_SECONDS, timed,
@@ -295,6 +323,7 @@ static void count(struct lifecycle *app, const struct operation *op, const struc
 
 int lifecycle_publish(struct lifecycle *app, const struct publish_request *req, struct error *err)
 {
+    static const char *const repaired[] = { "repaired" };
     struct operation op autooperation;
     struct cancel_watch watch = { .raised = forward_cancel, .arg = &op.cancel };
     int64_t started = clock_mono_us();
@@ -307,8 +336,10 @@ int lifecycle_publish(struct lifecycle *app, const struct publish_request *req, 
     op.urgent = true;
     op.left_ms = req->left_ms;
     if (target_check(&app->root, req->target, publish_request_get(req, CONTEXT_POD_UID), err) < 0 ||
-        volume_table_claim(app->volumes, req, &op.cancel, &op.volume, &is_new, err) < 0)
+        volume_table_claim(app->volumes, req, &op.cancel, &op.volume, &is_new, err) < 0) {
+        lifecycle_count_refused(app, true, err);
         return -1;
+    }
     repair = op.volume->record.phase == RECORD_PUBLISHED;
     cancel_watch(req->cancel, &watch);
     result = steps(&op, req, &mine);
@@ -316,6 +347,8 @@ int lifecycle_publish(struct lifecycle *app, const struct publish_request *req, 
     note_publish(&op, req, repair, result < 0 ? &mine : NULL, (clock_mono_us() - started) / 1000);
     count(app, &op, result < 0 ? &mine : NULL, started);
     if (result == 0) {
+        if (repair)
+            metrics_add(app->metrics, VM_REPUBLISH, repaired, 1);
         keep(&op);
         return 0;
     }
@@ -463,8 +496,10 @@ int lifecycle_unpublish(struct lifecycle *app, const char *volume_id, const char
     int64_t started = clock_mono_us();
     int result;
 
-    if (target_check(&app->root, target, NULL, err) < 0 || FAULT("unpublish.begin", err) < 0)
+    if (target_check(&app->root, target, NULL, err) < 0 || FAULT("unpublish.begin", err) < 0) {
+        lifecycle_count_refused(app, false, err);
         return -1;
+    }
     v = volume_table_get(app->volumes, volume_id);
     if (v && strcmp(v->record.target, target) == 0)
         result = leave(app, v, target, err);

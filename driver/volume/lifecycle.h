@@ -24,6 +24,7 @@ struct lifecycle_config {
     bool audit_required;        /* --audit-fail-closed */
     int64_t tmpfs_budget_bytes; /* 0: the default */
     size_t rotation_threads;    /* 0: 4 */
+    bool volume_metrics;        /* --volume-metrics */
 };
 
 /* Built once by main; everything it points to outlives it. */
@@ -41,7 +42,8 @@ struct lifecycle {
     struct due_queue *due;
     struct work_pool *rotators;
     int64_t started_unix_ms;
-    size_t recovered; /* set by recovery, then constant */
+    int64_t kubelet_ms; /* clock_mono_ms() of its last call, or of the start; atomic */
+    size_t recovered;   /* set by recovery, then constant */
     size_t undone;
     size_t set_aside;
     bool ready; /* recovery has ended; set before serving */
@@ -67,6 +69,17 @@ must_check int lifecycle_republish(struct lifecycle *app, const struct publish_r
  * Errors: the provider's, or those of the steps; docs/ARCHITECTURE.md lists them. */
 must_check int lifecycle_publish(struct lifecycle *app, const struct publish_request *req,
                                  struct error *err);
+
+/* Counts a publish, or an unpublish, that is answered with err before it came to
+ * lifecycle_publish or lifecycle_unpublish: also what was refused is an error that somebody waits
+ * behind. */
+void lifecycle_count_refused(struct lifecycle *app, bool publish, const struct error *err);
+
+/* Kubelet asks for a publish or an unpublish. Any thread. */
+void lifecycle_kubelet_called(struct lifecycle *app);
+
+/* Milliseconds since kubelet last asked for a publish or unpublish, or since the start. */
+int64_t lifecycle_kubelet_silent_ms(const struct lifecycle *app);
 
 /* Unpublishes whatever is at the target: local, bounded, idempotent, needs no network. */
 must_check int lifecycle_unpublish(struct lifecycle *app, const char *volume_id, const char *target,

@@ -216,9 +216,10 @@ int operation_open(struct operation *op, struct error *err)
 /* --- fetching ----------------------------------------------------------------------------------
  */
 
-static void observe_fetch(struct operation *op, int64_t started_us, bool ok)
+static void observe_fetch(struct operation *op, int64_t started_us, enum code code)
 {
-    const char *labels[] = { op->class->provider, ok ? "ok" : "error" };
+    const char *labels[] = { op->class->provider, op->urgent ? "publish" : "refresh",
+                             code_name(code) };
 
     metrics_observe(op->app->metrics, VM_FETCH_SECONDS, labels,
                     (double)(clock_mono_us() - started_us) / 1e6);
@@ -250,7 +251,7 @@ int operation_fetch(struct operation *op, struct error *err)
     if (FAULT("fetch.begin", err) < 0)
         return -1;
     result = op->app->source->ops->fetch(op->app->source, &req, &op->files, err);
-    observe_fetch(op, started, result == 0);
+    observe_fetch(op, started, result == 0 ? CODE_OK : err ? err->code : CODE_UNKNOWN);
     if (result < 0)
         return of_pod(op, err);
     return FAULT("fetch.end", err);

@@ -19,11 +19,17 @@ enum {
         1000, /* nobody's interval is shorter: a provider is asked once a second at most */
 };
 
-static int64_t interval_of(const struct lifecycle *app, const struct volume *v)
+int64_t rotation_interval_ms(const struct lifecycle *app, const struct volume *v)
 {
     int64_t ms = v->interval_ms ? v->interval_ms : app->config.rotation_interval_ms;
 
     return ms < INTERVAL_MIN_MS ? INTERVAL_MIN_MS : ms;
+}
+
+bool rotation_is_stale(const struct lifecycle *app, const struct volume *v)
+{
+    return app->config.rotation && v->fetched_at_unix_ms &&
+           clock_unix_ms() - v->fetched_at_unix_ms > 2 * rotation_interval_ms(app, v);
 }
 
 static int64_t backoff_of(const struct lifecycle *app, const struct volume *v)
@@ -52,7 +58,7 @@ static bool lacks_credentials(const struct volume *v)
 static int64_t stale_in_ms(const struct lifecycle *app, const struct volume *v)
 {
     int64_t at = v->stale_told_ms ? v->stale_told_ms + STALE_AGAIN_MS
-                                  : v->good_ms + STALE_INTERVALS * interval_of(app, v);
+                                  : v->good_ms + STALE_INTERVALS * rotation_interval_ms(app, v);
     int64_t left = at - clock_mono_ms();
 
     return left > 0 ? left : 0;
@@ -73,7 +79,7 @@ static void tell_if_stale(struct lifecycle *app, struct volume *v)
  * long; -1: none. Caller holds the lock. */
 static int64_t next_in_ms(const struct lifecycle *app, struct volume *v)
 {
-    int64_t ms = interval_of(app, v);
+    int64_t ms = rotation_interval_ms(app, v);
     int64_t wish = v->refresh_at_unix_ms ? v->refresh_at_unix_ms - clock_unix_ms() : 0;
 
     v->waiting = lacks_credentials(v);
@@ -236,6 +242,19 @@ static int error_waiting(struct error *err)
     return error_reason(err, "WaitingForCredentials");
 }
 
+/* Swaps the files, and measures how long a change that was seen took to be there. */
+static int write_files(struct operation *op, struct error *err)
+{
+    int64_t seen_us = clock_mono_us();
+
+    if (FAULT("rotate.after_fetch", err) < 0 || operation_write(op, err) < 0)
+        return -1;
+    if (op->changed)
+        metrics_observe(op->app->metrics, VM_ROTATION_LAG_SECONDS, NULL,
+                        (double)(clock_mono_us() - seen_us) / 1e6);
+    return 0;
+}
+
 static int steps(struct operation *op, struct error *err)
 {
     struct volume *v = op->volume;
@@ -254,9 +273,8 @@ static int steps(struct operation *op, struct error *err)
     target_done(&op->target);
     if (operation_class(op, err) < 0 || operation_attributes(op, err) < 0 ||
         operation_open(op, err) < 0 || FAULT("rotate.before_fetch", err) < 0 ||
-        operation_fetch(op, err) < 0 || FAULT("rotate.after_fetch", err) < 0 ||
-        operation_write(op, err) < 0 || FAULT("rotate.after_write", err) < 0 ||
-        operation_record_end(op, err) < 0)
+        operation_fetch(op, err) < 0 || write_files(op, err) < 0 ||
+        FAULT("rotate.after_write", err) < 0 || operation_record_end(op, err) < 0)
         return -1;
     return FAULT("rotate.end", err);
 }
@@ -276,6 +294,15 @@ static void count(struct lifecycle *app, const struct volume *v, const struct er
         metrics_add(app->metrics, VM_ROTATION_RECONCILE, rotated, 1);
     metrics_observe(app->metrics, VM_ROTATION_SECONDS, os,
                     (double)(clock_mono_us() - started_us) / 1e6);
+}
+
+/* How long had the volume not been checked? since_unix_ms 0: never in this process's memory. */
+static void count_staleness(struct lifecycle *app, int64_t since_unix_ms)
+{
+    int64_t ms = clock_unix_ms() - since_unix_ms;
+
+    if (since_unix_ms && ms >= 0)
+        metrics_observe(app->metrics, VM_STALENESS_SECONDS, NULL, (double)ms / MS_PER_S);
 }
 
 /* Tells of a round, once per change of state: a failing volume is not a line a minute. */
@@ -330,12 +357,16 @@ int rotation_refresh(struct lifecycle *app, struct volume *v, bool *ret_changed,
     int64_t started = clock_mono_us();
     struct error mine = { 0 };
     struct refresh_before before;
+    int64_t checked_at;
 
     operation_init(&op, app);
     op.volume = volume_ref(v);
     if (volume_begin(v, &op.cancel, err) < 0)
         return -1;
+    checked_at = v->fetched_at_unix_ms; /* whose work it is may read it */
     (void)!steps(&op, &mine);
+    if (!mine.code)
+        count_staleness(app, checked_at);
     before = settle(v, &mine);
     if (!volume_is_leaving(v))
         tell_round(&op, &before, &mine, started);

@@ -8,6 +8,12 @@
 
 #include "driver/volume/lifecycle.h"
 
+/* How often the volume is refreshed, in ms. Caller holds the volume's lock, as for the next. */
+int64_t rotation_interval_ms(const struct lifecycle *app, const struct volume *v);
+
+/* Should it have been refreshed long ago: more than two intervals since the last success? */
+bool rotation_is_stale(const struct lifecycle *app, const struct volume *v);
+
 /* The due-queue's callback: hands the volume to the rotation pool. */
 void rotation_due(void *arg, struct due_item *item);
 

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/volume/volume_metrics.h"
 
-/* Upstream's buckets: ExponentialBucketsRange(0.1, 2, 11). */
-static const double upstream_s[] = { .1,    .1349, .1821,  .2456,  .3314, .4472,
-                                     .6034, .8142, 1.0986, 1.4823, 2 };
 static const double local_s[] = { .0005, .001, .0025, .005, .01, .025, .05, .1,
                                   .25,   .5,   1,     2.5,  5,   10,   30 };
+static const double age_s[] = { 10, 30, 60, 120, 300, 600, 1200, 3600, 7200, 21600, 86400 };
 
 /* What follows the help are the names of the labels. */
 #define COUNTER(name_, help_, ...)                                                                 \
@@ -24,7 +22,7 @@ static const double local_s[] = { .0005, .001, .0025, .005, .01, .025, .05, .1,
 
 const struct metric_row volume_metric_rows[VM_COUNT] = {
     [VM_NODE_PUBLISH] = COUNTER("node_publish_total",
-                                "Volumes published, republishes of whole volumes not counted.",
+                                "Volumes published; republishes of whole volumes are not counted.",
                                 "provider", "os_type"),
     [VM_NODE_PUBLISH_ERROR] =
         COUNTER("node_publish_error_total", "Publishes that were answered with an error.",
@@ -39,12 +37,8 @@ const struct metric_row volume_metric_rows[VM_COUNT] = {
     [VM_ROTATION_RECONCILE_ERROR] = COUNTER("rotation_reconcile_error_total",
                                             "Refreshes that failed; the files stayed as they were.",
                                             "provider", "error_type", "os_type", "rotated"),
-    [VM_ROTATION_SECONDS] = SECONDS("rotation_reconcile_duration_sec", upstream_s,
+    [VM_ROTATION_SECONDS] = SECONDS("rotation_reconcile_duration_sec", metrics_upstream_seconds,
                                     "Seconds from the start of a refresh to its end.", "os_type"),
-    [VM_SYNC_SECRET] = COUNTER("sync_k8s_secret_total", "Kubernetes Secrets written from volumes.",
-                               "provider", "os_type"),
-    [VM_SYNC_SECRET_SECONDS] = SECONDS("k8s_secret_duration_sec", upstream_s,
-                                       "Seconds to write a Kubernetes Secret.", "os_type"),
     [VM_PUBLISH_SECONDS] =
         SECONDS("locket_publish_seconds", local_s,
                 "Seconds from the call of a publish to its answer.", "provider", "result"),
@@ -52,9 +46,16 @@ const struct metric_row volume_metric_rows[VM_COUNT] = {
                                      "Seconds from the call of an unpublish to its answer.", NULL),
     [VM_FETCH_SECONDS] =
         SECONDS("locket_provider_request_seconds", local_s,
-                "Seconds that a provider took to answer Mount.", "provider", "result"),
+                "Seconds that a provider took to answer a fetch, by what it was for and its code.",
+                "provider", "op", "code"),
     [VM_REPUBLISH] = COUNTER("locket_republish_total",
                              "Publishes of volumes that were published already.", "result"),
+    [VM_ROTATION_LAG_SECONDS] =
+        SECONDS("locket_rotation_lag_seconds", local_s,
+                "Seconds from a provider's answer with a change to the files in place.", NULL),
+    [VM_STALENESS_SECONDS] =
+        SECONDS("locket_volume_staleness_seconds", age_s,
+                "Seconds that a volume had not been checked for when a refresh succeeded.", NULL),
     [VM_TOKEN_MISMATCH] =
         COUNTER("locket_token_mismatch_total", "Requests whose token spoke for another pod.", NULL),
     [VM_TOKENS_DROPPED] =
@@ -62,6 +63,16 @@ const struct metric_row volume_metric_rows[VM_COUNT] = {
                 "Tokens that, by the CSIDriver object, kubelet did not write.", "reason"),
     [VM_RECORDS_SET_ASIDE] = COUNTER("locket_records_set_aside_total",
                                      "Unreadable records that recovery set aside.", NULL),
+    [VM_REGISTRATION] = GAUGE("locket_registration",
+                              "1 for the state that registration with kubelet is in.", "state"),
+    [VM_KUBELET_SILENT_SECONDS] =
+        GAUGE("locket_kubelet_silent_seconds",
+              "Seconds since kubelet last called, or since the start when it never has.", NULL),
+    [VM_PROVIDER_INFLIGHT] =
+        GAUGE("locket_provider_inflight", "Calls of a provider that are under way.", "provider"),
+    [VM_PROVIDER_CONNECTED] =
+        GAUGE("locket_provider_connected", "1 when a provider has been reached since the start.",
+              "provider"),
     [VM_VOLUMES] = GAUGE("locket_volumes", "Volumes by state.", "state"),
     [VM_STALE_VOLUMES] =
         GAUGE("locket_stale_volumes", "Volumes not refreshed for twice their interval.", NULL),
@@ -75,4 +86,22 @@ const struct metric_row volume_metric_rows[VM_COUNT] = {
         COUNTER("locket_refused_calls_total",
                 "System calls that the driver's sandbox refused: any is worth a look.", NULL),
     [VM_BUILD_INFO] = GAUGE("locket_build_info", "1, with the version as label.", "version"),
+};
+
+#define VOLUME_LABELS "pod_namespace", "pod_name", "volume", "class"
+
+const struct metric_row volume_series_rows[VS_COUNT] = {
+    [VS_CONTENT_AGE_SECONDS] = GAUGE("locket_volume_content_age_seconds",
+                                     "Seconds since a volume's files changed.", VOLUME_LABELS),
+    [VS_CHECK_AGE_SECONDS] =
+        GAUGE("locket_volume_check_age_seconds",
+              "Seconds since a provider last said what a volume holds.", VOLUME_LABELS),
+    [VS_NEXT_REFRESH_SECONDS] = GAUGE(
+        "locket_volume_next_refresh_seconds",
+        "Seconds to a volume's next refresh; none is shown where none is due.", VOLUME_LABELS),
+    [VS_FAILURES] = GAUGE("locket_volume_failures",
+                          "Refreshes of a volume that failed in a row, and why the last did.",
+                          VOLUME_LABELS, "error_type"),
+    [VS_LEFT_OUT] = GAUGE("locket_volume_series_left_out",
+                          "Volumes that have no series of their own: there are too many.", NULL),
 };

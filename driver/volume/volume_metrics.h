@@ -19,16 +19,20 @@ enum volume_metric {
     VM_ROTATION_RECONCILE,       /* provider, os_type, rotated */
     VM_ROTATION_RECONCILE_ERROR, /* provider, error_type, os_type, rotated */
     VM_ROTATION_SECONDS,         /* os_type */
-    VM_SYNC_SECRET,              /* provider, os_type */
-    VM_SYNC_SECRET_SECONDS,      /* os_type */
     VM_PUBLISH_SECONDS,          /* provider, result */
     VM_UNPUBLISH_SECONDS,
-    VM_FETCH_SECONDS, /* provider, result */
+    VM_FETCH_SECONDS, /* provider, op: publish, refresh; code */
     VM_REPUBLISH,     /* result: noop, repaired, adopted */
+    VM_ROTATION_LAG_SECONDS,
+    VM_STALENESS_SECONDS,
     VM_TOKEN_MISMATCH,
     VM_TOKENS_DROPPED, /* reason: volume_context, secrets, audience */
     VM_RECORDS_SET_ASIDE,
-    VM_VOLUMES, /* state */
+    VM_REGISTRATION, /* state: registered, pending; none where registration is off */
+    VM_KUBELET_SILENT_SECONDS,
+    VM_PROVIDER_INFLIGHT,  /* provider */
+    VM_PROVIDER_CONNECTED, /* provider */
+    VM_VOLUMES,            /* state */
     VM_STALE_VOLUMES,
     VM_OLDEST_CHECK_SECONDS,
     VM_TMPFS_BYTES,
@@ -39,6 +43,21 @@ enum volume_metric {
 };
 
 extern const struct metric_row volume_metric_rows[VM_COUNT];
+
+/* Rows of what --volume-metrics adds: a series per volume. Labels: pod_namespace, pod_name, volume,
+ * class. */
+enum volume_series {
+    VS_CONTENT_AGE_SECONDS,
+    VS_CHECK_AGE_SECONDS,
+    VS_NEXT_REFRESH_SECONDS,
+    VS_FAILURES, /* and error_type */
+    VS_LEFT_OUT, /* no labels */
+    VS_COUNT,
+};
+
+extern const struct metric_row volume_series_rows[VS_COUNT];
+
+enum { VOLUME_SERIES_MAX = 250 }; /* volumes that are told of, of a node's up to 10,000 */
 
 #define OS_TYPE "linux"
 

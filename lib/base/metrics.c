@@ -9,6 +9,10 @@
 #include "lib/base/encode.h"
 #include "lib/base/hash.h"
 
+const double metrics_upstream_seconds[METRIC_UPSTREAM_BUCKETS] = {
+    .1, .1349, .1821, .2456, .3314, .4472, .6034, .8142, 1.0986, 1.4823, 2,
+};
+
 struct series {
     char *labels;    /* rendered: a="x",b="y"; "" when there are none */
     double value;    /* counter, gauge, sum of a histogram */

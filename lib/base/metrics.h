@@ -13,9 +13,10 @@
 enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 enum {
-    METRIC_LABELS_MAX = 4,
+    METRIC_LABELS_MAX = 5,
     METRIC_SERIES_MAX = 1000, /* per metric; one more is counted under label values "other" */
     METRIC_BUCKETS_MAX = 16,
+    METRIC_UPSTREAM_BUCKETS = 11,
 };
 
 struct metric_row {
@@ -26,6 +27,10 @@ struct metric_row {
     const double *buckets;                 /* histograms: upper bounds, ascending, without +Inf */
     size_t bucket_count;
 };
+
+/* Bounds of a histogram of seconds as the Secrets Store CSI Driver has them, whose dashboards go
+ * on: ExponentialBucketsRange(0.1, 2, 11). Source: its pkg/metrics. */
+extern const double metrics_upstream_seconds[METRIC_UPSTREAM_BUCKETS];
 
 struct metrics;
 

@@ -416,6 +416,51 @@ static void a_volume_that_is_not_whole_is_repaired_or_unavailable(void **state)
     expect_nothing_left();
 }
 
+/* The sum of all series of a metric. */
+static double counted(const char *name)
+{
+    struct strbuf text CLEANUP(strbuf_done) = { 0 };
+    size_t len = strlen(name);
+    double sum = 0;
+
+    metrics_write(w.app.metrics, &text);
+    for (const char *line = strbuf_text(&text); line && *line; line = strchr(line, '\n')) {
+        const char *end;
+
+        line += *line == '\n';
+        end = line + strcspn(line, "\n");
+        if (strncmp(line, name, len) == 0 && (line[len] == '{' || line[len] == ' '))
+            sum += strtod((const char *)memrchr(line, ' ', (size_t)(end - line)), NULL);
+    }
+    return sum;
+}
+
+static void every_answer_is_counted_once_as_what_it_was(void **state)
+{
+    const char *repaired[] = { "repaired" };
+    const char *noop[] = { "noop" };
+    autofree char *data = str_printf("%s/..data", w.target);
+    struct error err = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(bad_requests); i++)
+        (void)!publish(&bad_requests[i].change, NULL);
+    assert_true(counted("node_publish_error_total") == COUNT_OF(bad_requests));
+    must(publish(&(struct change){ 0 }, &err), &err);
+    must(publish(&(struct change){ 0 }, &err), &err);
+    assert_int_equal(unlink(data), 0);
+    must(publish(&(struct change){ 0 }, &err), &err);
+    assert_true(counted("node_publish_total") == 2);
+    assert_true(metrics_value(w.app.metrics, VM_REPUBLISH, noop) == 1);
+    assert_true(metrics_value(w.app.metrics, VM_REPUBLISH, repaired) == 1);
+    assert_int_equal(unpublish("", w.target, &err), -1);
+    assert_int_equal(unpublish("csi-1", "/elsewhere", &err), -1);
+    assert_true(counted("node_unpublish_error_total") == 2);
+    must(unpublish("csi-1", w.target, &err), &err);
+    assert_true(counted("node_unpublish_total") == 1);
+    assert_true(counted("node_publish_error_total") == COUNT_OF(bad_requests));
+}
+
 static void run_publish(void *arg)
 {
     (void)!publish(&(struct change){ 0 }, arg);
@@ -527,6 +572,7 @@ int main(int argc, char **argv)
         BOTH(a_volume_lives_from_publish_to_unpublish),
         BOTH(a_failed_fetch_undoes_the_publish_and_keeps_its_code),
         BOTH(a_volume_that_is_not_whole_is_repaired_or_unavailable),
+        BOTH(every_answer_is_counted_once_as_what_it_was),
         BOTH(an_unpublish_ends_a_hanging_publish),
         BOTH(stats_are_of_published_volumes_alone),
         BOTH(a_refresh_swaps_or_keeps_and_tells),

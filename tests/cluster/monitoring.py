@@ -1,0 +1,163 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""A real Prometheus scrapes a real agent with a driver behind it: every query of the dashboard has an
+answer, every rule can be evaluated, and what is shown is true."""
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
+# pylint: disable=wrong-import-position,import-error
+from harness import expect, expect_equal, run_tests, test, wait_until
+from monitoring import FOLDER, Prometheus, expressions
+from rig import free_ports
+from world import World
+
+REGISTRY = "plugins_registry"
+DRIVERS = "node_unpublish_total"  # there once anything was unpublished
+
+
+class Watched(World):
+    """A node whose volumes rotate all the time, fail at times, and are told of one by one."""
+
+    def __init__(self, programs):
+        (programs.folder / REGISTRY).mkdir()
+        self.flags = ("--volume-metrics", "--rotation-poll-interval=1s",
+                      f"--registration-folder={programs.folder / REGISTRY}")
+        super().__init__(programs)
+        self.prometheus = Prometheus(programs, free_ports(1)[0], self.metrics)
+        self.rounds = 0
+
+    def text(self):
+        return self.page("/metrics", self.metrics)[1]
+
+    def series(self, name):
+        """The series of a metric: its labels as they are written, and its value."""
+        found = {}
+        for line in self.text().splitlines():
+            if line.startswith((name + "{", name + " ")):
+                labels, value = line[len(name):].rsplit(" ", 1)
+                found[labels] = float(value)
+        return found
+
+    def ask_for_refresh(self):
+        self.cluster.kubectl("annotate", "--overwrite", "-n", "shop", "secretproviderclass", "app",
+                             f"locket.dev/refresh-at={time.time()}")
+
+    def fresh(self, name):
+        """The series of a metric of the driver's as they are now: told something, it tells its numbers."""
+        asked = time.monotonic()
+        self.ask_for_refresh()
+        wait_until(lambda: self.series("locket_agent_driver_silent_seconds")[""] < time.monotonic() - asked - 0.05,
+                   20, "fresh numbers")
+        return self.series(name)
+
+    def be_busy(self):
+        """Publishes, refuses, rotates and unpublishes, so that every counter moves."""
+        self.rounds += 1
+        pod = self.publish(f"busy-{self.rounds % 3}")
+        pod.must_publish("app", tokens={"nobody": "t"})
+        self.make_pod("lost").publish("none")
+        self.write({**self.values, "password": f"p-{self.rounds}"})
+        self.ask_for_refresh()
+        time.sleep(1)
+        pod.unpublish()
+        messages = self.node.messages
+        answer = self.node.call("NodeUnpublishVolume", messages.NodeUnpublishVolumeRequest(volume_id="none"),
+                                messages.NodeUnpublishVolumeResponse)
+        expect_equal(answer.code, "INVALID_ARGUMENT", "an unpublish of no target")
+
+
+@test
+def every_query_of_the_dashboard_has_an_answer(world):
+    world.make_csi_driver(tokenRequests=[{"audience": "vault"}])
+    world.make_class("failing", "shop", ["user"])
+    world.failing = world.publish("failing", "failing")
+    world.steady = world.publish("steady")
+    world.make_class("failing", "shop", ["nowhere"])
+    dashboard = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
+    open_queries = {name: expr.replace("$__rate_interval", "1m").replace("$instance", ".*")
+                    for name, expr in expressions(dashboard)}
+    expect(len(open_queries) > 40, f"{len(open_queries)} queries")
+    end = time.monotonic() + 90
+    while open_queries and time.monotonic() < end:
+        world.be_busy()
+        open_queries = {name: expr for name, expr in open_queries.items()
+                        if not world.prometheus.query(expr)}
+    expect_equal(open_queries, {}, "queries without an answer")
+
+
+@test
+def every_rule_can_be_evaluated(world):
+    rules = [rule for group in world.prometheus.get("rules")["groups"] for rule in group["rules"]]
+    bad = {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"}
+    expect(len(rules) > 10, f"{len(rules)} rules")
+    expect_equal(bad, {}, "rules that fail")
+
+    def ratio():
+        world.be_busy()
+        return world.prometheus.query("locket:node_publish_errors:ratio_rate10m")
+
+    share = list(wait_until(ratio, 30, "a ratio of failures").values())[0]
+    expect(0 < share < 1, f"a ratio of {share}")
+
+
+@test
+def promtool_has_no_wish_but_two_units(world):
+    done = subprocess.run(["promtool", "check", "metrics"], input=world.text(), text=True,
+                          capture_output=True, check=False)
+    upstreams = ("rotation_reconcile_duration_sec ", "k8s_secret_duration_sec ")
+    wishes = [line for line in (done.stdout + done.stderr).splitlines()
+              if not (line.startswith(upstreams) and "abbreviated units" in line)]
+    expect_equal(wishes, [], "promtool check metrics")
+    names = [line.split()[2] for line in world.text().splitlines() if line.startswith("# TYPE ")]
+    expect_equal(len(names), len(set(names)), "metrics told once")
+
+
+@test
+def a_volume_is_told_of_with_its_age_and_what_it_fails_at(world):
+    steady = 'pod_namespace="shop",pod_name="steady",volume="v",class="app"'
+    failing = 'pod_namespace="shop",pod_name="failing",volume="v",class="failing"'
+    told = world.fresh("locket_volume_failures")
+    expect(told["{" + failing + ',error_type="GRPCProviderError"}'] > 0, f"failures: {told}")
+    expect_equal(told["{" + steady + ',error_type=""}'], 0, "failures of the steady one")
+    ages, checks = world.series("locket_volume_content_age_seconds"), world.series("locket_volume_check_age_seconds")
+    expect(checks["{" + failing + "}"] > checks["{" + steady + "}"], f"age of the checks: {checks}")
+    expect(ages["{" + failing + "}"] >= checks["{" + failing + "}"], f"age of the content: {ages}")
+    expect("{" + failing + "}" in world.series("locket_volume_next_refresh_seconds"), "its next refresh")
+    expect_equal(world.series("locket_volume_series_left_out"), {"": 0}, "left out")
+    for pod in (world.failing, world.steady):
+        pod.unpublish()
+    expect_equal(world.fresh("locket_volume_failures"), {}, "series of volumes that left")
+
+
+@test
+def counts_are_those_of_what_was_done(world):
+    def count(name):
+        return sum(world.fresh(name).values())
+
+    names = ("node_publish_total", "node_unpublish_total", "node_publish_error_total")
+    before = {name: count(name) for name in names}
+    for i in range(3):
+        world.publish(f"counted-{i}").unpublish()
+    world.make_pod("lost").publish("none")
+    expect_equal([count(name) - before[name] for name in names], [3, 3, 1], "counted")
+    expect_equal(world.series("locket_registration"), {'{state="registered"}': 0, '{state="pending"}': 1},
+                 "a driver that no kubelet has asked")
+
+
+@test
+def of_a_driver_that_is_away_nothing_is_told(world):
+    expect(DRIVERS in world.text(), "the driver's metrics")
+    world.programs.stop("driver", signal.SIGKILL)
+    wait_until(lambda: world.series("locket_agent_ready")['{check="driver"}'] == 0, 50, "the check")
+    expect(DRIVERS not in world.text(), "numbers of a driver that is away")
+    expect(world.series("locket_agent_driver_silent_seconds")[""] > 20, "its silence")
+
+
+if __name__ == "__main__":
+    run_tests(Watched)

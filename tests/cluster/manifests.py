@@ -4,13 +4,16 @@
 import pathlib
 import sys
 
+import yaml
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
-from harness import ROOT, expect, expect_equal, run_tests, test, wait_until
+from harness import ROOT, Skip, expect, expect_equal, run_tests, test, wait_until
 from objects import GROUP, provider_class
 from rig import Cluster, Refused
 
 PRESETS = ["base", "overlays/sync", "overlays/openshift", "overlays/provider-separate", "overlays/migration"]
+CLASSES = ROOT.parent / "shared/data/classes"  # of others; only where they are at hand
 AGENT, PROVIDER = "secrets-store-csi-driver", "locket-provider"
 LABEL = "internal.secrets-store.csi.k8s.io/node-name"
 LONG_NODE = "ip-10-0-0-1.a-very-long-name-of-a-node-in-a-cluster-of-somebody.example.internal"
@@ -108,6 +111,65 @@ def classes_and_statuses_have_short_names_and_columns(world):
     expect("PROVIDER" in world.cluster.kubectl("get", "spc", "app"), "columns of a class")
     world.apply("a", status("shown", "node-a"))
     expect("node-a" in world.cluster.kubectl("get", "spcps", "-o", "wide"), "columns of a status")
+
+
+def a_class(name, version="v1", **spec):
+    return {"apiVersion": f"{GROUP}/{version}", "kind": "SecretProviderClass",
+            "metadata": {"name": name, "namespace": "default"}, "spec": {"provider": "p", **spec}}
+
+
+USABLE = [
+    a_class("plain", parameters={"a": "b"}),
+    a_class("bare", provider=""),
+    a_class("longest", provider="A-z_9" * 6),
+    a_class("old", version="v1alpha1", parameters={"a": "b"}) | {"status": {"byPod": [{"id": "x", "namespace": "y"}]}},
+    a_class("synced", parameters={}, secretObjects=[
+        {"secretName": "s", "type": "example.com/own", "labels": {"a": "b"}, "annotations": {"c": "d"},
+         "data": [{"objectName": "a/b", "key": "k"}]}]),
+]
+UNUSABLE = [
+    ("spec.provider", a_class("bad", provider="a/b")),
+    ("spec.provider", a_class("bad", provider="p" * 31)),
+    ("spec.provider", a_class("bad", version="v1alpha1", provider="a b")),
+    ("spec.parameters.a", a_class("bad", parameters={"a": 1})),
+    ("secretName", a_class("bad", secretObjects=[{"secretName": "s" * 254}])),
+    ("data[0].key", a_class("bad", secretObjects=[{"data": [{"key": "k" * 254}]}])),
+]
+
+
+def create(world, one):
+    version = one["apiVersion"].rpartition("/")[2]
+    path = f"/apis/{GROUP}/{version}/namespaces/default/secretproviderclasses"
+    return world.cluster.call("POST", path, one)
+
+
+@test
+def every_class_that_a_driver_could_use_is_taken_whole_and_no_other(world):
+    for one in USABLE:
+        taken = create(world, one)
+        expect_equal((taken["spec"], taken.get("status")), (one["spec"], one.get("status")), one["metadata"]["name"])
+        path = f"/apis/{GROUP}/v1/namespaces/default/secretproviderclasses/{one['metadata']['name']}"
+        expect_equal(world.cluster.call("GET", path)["spec"], one["spec"], "read as v1")
+    for field, one in UNUSABLE:
+        world.expect_denied(field, create, world, one)
+
+
+@test
+def classes_that_others_published_are_taken(world):
+    if not CLASSES.is_dir():
+        raise Skip("no such classes beside this repository")
+    taken = 0
+    for path in sorted(CLASSES.rglob("*.yaml")):
+        try:
+            documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        except yaml.YAMLError:
+            continue  # of a page that shows less than a document
+        for one in documents:
+            if one and one.get("kind") == "SecretProviderClass" and str(one["apiVersion"]).startswith(f"{GROUP}/v1"):
+                one["metadata"] = {"name": f"theirs-{taken}", "namespace": "default"}
+                create(world, one)
+                taken += 1
+    expect(taken >= 20, f"{taken} classes")
 
 
 @test

@@ -48,9 +48,9 @@ static void copy_texts(Volume *row, const struct volume *v)
     row->provider = copy_of(r->provider);
     row->state = copy_of(volume_state_name(v->state));
     row->phase = copy_of(r->phase == RECORD_PUBLISHED ? "published" : "publishing");
-    row->mode = copy_of(r->adopted && !r->generation ? "adopted"
-                        : r->writing                 ? "writing"
-                                                     : "returning");
+    row->mode = copy_of(r->writing                     ? "writing"
+                        : r->adopted && !r->generation ? "adopted"
+                                                       : "returning");
     row->last_error = copy_of(v->last_error.msg);
     row->last_error_code = copy_of(v->last_error.code ? code_name(v->last_error.code) : "");
     row->last_error_reason = copy_of(v->last_error.reason);

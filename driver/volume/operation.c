@@ -175,6 +175,7 @@ static int mount_new(struct operation *op, struct error *err)
         op->app->mounter->ops->mount(op->app->mounter, &op->target, &spec, err) < 0)
         return error_reason(err, "FailedToEnsureMountPoint");
     op->mounted = true;
+    r->adopted = 0; /* these limits are ours, whoever's were there before */
     r->size_bytes = spec.size_bytes;
     r->inodes = spec.inodes;
     r->made_target = r->made_target || op->made_target;

@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -23,6 +24,9 @@ CLASSES = harness.ROOT.parent / "shared/data/classes"  # of others; only where t
 def make_world(programs):
     world = World(programs, ["--generation-grace=300ms"])
     world.start_provider()
+    odd = world.node.providers / "odd.sock"
+    programs.start("odd", [harness.ROOT / "tests/fakes/odd_provider.py", odd, programs.folder / "calls"], odd.exists)
+    world.node.write_class("write", "odd", {"behave": "write"})
     expect(world.start_driver(), "the driver does not start")
     return world
 
@@ -201,7 +205,9 @@ def foreign(world, name, text, owner=DRIVER):
 def live_volumes_of_the_driver_before_and_providers_are_told(world):
     ours = Pod(world.node, "ours").must_publish("app")
     live, odd, others = (foreign(world, n, "joe", o) for n, o in (("a", DRIVER), ("b", None), ("c", "csi.example.com")))
-    (world.node.providers / "gone.sock").unlink(missing_ok=True)
+    dead = world.node.providers / "dead.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(dead))
     done, findings = check([spc("a", "file"), spc("b", "nowhere")], admin=world.node.admin)
     lines = {(f["verdict"], f["about"]): f["detail"] for f in findings}
     expect("adopted at kubelet's next republish" in lines[("ok", str(live.target))], lines)
@@ -210,6 +216,8 @@ def live_volumes_of_the_driver_before_and_providers_are_told(world):
         expect(str(pod.target) not in str(lines), f"{pod.name}: {lines}")
     provider = lines[("ok", str(world.node.providers / "file.sock"))]
     expect("locket-provider" in provider and f"uid {os.getuid()}" in provider, provider)
+    expect("dead.sock" in lines[("DUE", str(dead))], lines)
+    dead.unlink()
     expect("no socket on this node" in lines[("DUE", "nowhere")], lines)
     expect_equal(done.returncode, 1, "what is to be done")
     live.must_publish("app")
@@ -279,6 +287,32 @@ def prepare_rollback_is_idempotent_and_ours_rotates_on_without_an_old_generation
         pod.unpublish()
     done, results = prepare(world)
     expect_equal((done.returncode, results), (0, {}), "no volume, nothing to do")
+
+
+@test
+def a_writing_providers_folder_is_as_the_driver_before_makes_it(world):
+    pod = Pod(world.node, "writes").must_publish("write")
+    inode = os.stat(pod.target / "written").st_ino
+    _, results = prepare(world)
+    expect_equal(results[pod.volume_id]["changed"], True, "the first time")
+    expect_equal(oct(os.stat(pod.target).st_mode & 0o7777), "0o1777", "its folder")
+    expect_equal(os.stat(pod.target / "written").st_ino, inode, "its file")
+    expect_equal(world.list()[0]["mode"], "writing", "the mode")
+    _, results = prepare(world)
+    expect_equal(results[pod.volume_id]["changed"], False, "the second time")
+    pod.unpublish()
+
+
+@test
+def a_volume_made_ready_and_then_lost_is_ours_again_with_our_limits(world):
+    pod = Pod(world.node, "lost").must_publish("app")
+    prepare(world)
+    subprocess.run(["umount", pod.target], check=True)
+    pod.must_publish("app")
+    disk = os.statvfs(pod.target)
+    expect(disk.f_blocks * disk.f_bsize < 16 << 20, "a size of ours")
+    expect_equal(prepare(world)[1][pod.volume_id]["changed"], True, "to be made ready anew")
+    pod.unpublish()
 
 
 @test

@@ -249,6 +249,8 @@ def windows_stays_as_it_was_and_values_without_effect_are_told(world):
     expect_equal(after["metadata"]["uid"], world.windows["metadata"]["uid"], "the Windows DaemonSet")
     expect_equal(after["spec"], world.windows["spec"], "its spec")
     notes = world.shell("helm get notes csi -n kube-system")
+    preview = (world.folder / "preview.txt").read_text()
+    expect("providerHealthCheck has no effect" in preview, preview[-600:])
     for line in ("providerHealthCheck has no effect", "linux.odd is unknown", "CRDs are not of this release"):
         expect(line in notes, notes)
     expect("rotationPollInterval" not in notes, notes)

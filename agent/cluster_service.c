@@ -232,7 +232,22 @@ static void watch(Locket__Cluster__V1__Cluster_Service *service,
                   const Locket__Cluster__V1__WatchRequest *in,
                   Locket__Cluster__V1__WatchResponse_Closure reply, void *call)
 {
-    driver_line_park(((struct cluster_service *)service)->line, in, reply, call);
+    struct cluster_service *self = (struct cluster_service *)service;
+
+    if (!driver_line_knows(self->line, in))
+        pod_status_expect_all(self->statuses); /* it is going to tell of them */
+    driver_line_park(self->line, in, reply, call);
+}
+
+void cluster_service_tidy(struct cluster_service *service)
+{
+    char *ns = NULL;
+
+    while (pod_status_take_untold(service->statuses, &ns)) {
+        class_cache_release(service->classes, ns);
+        free(take(ns));
+    }
+    class_cache_tidy(service->classes);
 }
 
 void cluster_service_init(struct cluster_service *service, struct class_cache *classes,

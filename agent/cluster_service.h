@@ -28,4 +28,8 @@ void cluster_service_init(struct cluster_service *service, struct class_cache *c
                           const struct note_sinks *sinks);
 void cluster_service_done(struct cluster_service *service);
 
+/* Lets go of what a driver has not told of that came anew, and of classes that nobody uses. To be
+ * called every now and then. */
+void cluster_service_tidy(struct cluster_service *service);
+
 #endif

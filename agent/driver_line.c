@@ -23,6 +23,8 @@ struct driver_line {
     pthread_mutex_t lock;
     Refresh **refreshes; /* guarded by lock, as all below */
     size_t count;
+    size_t sent;     /* the first of them, in an answer that may not have arrived */
+    uint64_t serial; /* of that answer */
     Locket__Cluster__V1__WatchResponse_Closure reply; /* of the parked call; NULL: none */
     void *call;
     CsiDriver *csi_driver; /* NULL: not known */
@@ -37,23 +39,24 @@ struct driver_line {
 struct answer {
     Locket__Cluster__V1__WatchResponse_Closure reply;
     void *call;
-    Refresh **refreshes;
+    Refresh **refreshes; /* copies */
     size_t count;
+    uint64_t serial;
     CsiDriver *csi_driver;
 };
 
 /* A message as a copy of its own. */
-static CsiDriver *copy_of(const CsiDriver *facts)
+static void *copy_of(const ProtobufCMessage *message)
 {
-    size_t len = locket__cluster__v1__csi_driver__get_packed_size(facts);
+    size_t len = protobuf_c_message_get_packed_size(message);
     autofree uint8_t *packed = xmalloc(len + 1);
 
-    (void)locket__cluster__v1__csi_driver__pack(facts, packed);
-    return locket__cluster__v1__csi_driver__unpack(NULL, len, packed);
+    (void)protobuf_c_message_pack(message, packed);
+    return protobuf_c_message_unpack(message->descriptor, NULL, len, packed);
 }
 
-/* Takes call and refreshes out, if both sides are there (or the hold is over). Caller holds the
- * lock. */
+/* Takes the call out and what it is to be told, if both sides are there (or the hold is over). The
+ * refreshes stay until they are known to have arrived. Caller holds the lock. */
 static struct answer take_answer(struct driver_line *line, bool even_empty)
 {
     struct answer a = { 0 };
@@ -62,12 +65,26 @@ static struct answer take_answer(struct driver_line *line, bool even_empty)
 
     if (!line->reply || (!line->count && !is_news && !even_empty))
         return a;
-    a = (struct answer){ line->reply, line->call, line->refreshes, line->count, NULL };
-    a.csi_driver = line->csi_driver ? copy_of(line->csi_driver) : NULL;
+    a = (struct answer){ .reply = line->reply, .call = line->call, .count = line->count };
+    a.csi_driver = line->csi_driver ? copy_of(&line->csi_driver->base) : NULL;
+    a.refreshes = xcalloc(line->count + 1, sizeof(Refresh *));
+    for (size_t i = 0; i < line->count; i++)
+        a.refreshes[i] = copy_of(&line->refreshes[i]->base);
+    line->serial += line->count > 0;
+    a.serial = line->serial;
+    line->sent = line->count;
     line->reply = NULL;
-    line->refreshes = NULL;
-    line->count = 0;
     return a;
+}
+
+/* The driver has these. Caller holds the lock. */
+static void drop_sent(struct driver_line *line)
+{
+    for (size_t i = 0; i < line->sent; i++)
+        locket__cluster__v1__refresh__free_unpacked(line->refreshes[i], NULL);
+    line->count -= line->sent;
+    if (line->count)
+        memmove(line->refreshes, line->refreshes + line->sent, line->count * sizeof(Refresh *));
 }
 
 /* With no lock held: a reply packs and sends. */
@@ -82,6 +99,7 @@ static void send_answer(const struct driver_line *line, struct answer *a)
     out.n_refreshes = a->count;
     out.csi_driver = a->csi_driver;
     out.audit = line->audit;
+    out.serial = a->serial;
     a->reply(&out, a->call);
     for (size_t i = 0; i < a->count; i++)
         locket__cluster__v1__refresh__free_unpacked(a->refreshes[i], NULL);
@@ -146,10 +164,15 @@ void driver_line_free(struct driver_line *line)
     free(line);
 }
 
+bool driver_line_knows(const struct driver_line *line, const Locket__Cluster__V1__WatchRequest *in)
+{
+    return strcmp(in->instance, line->instance) == 0;
+}
+
 void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__WatchRequest *in,
                       Locket__Cluster__V1__WatchResponse_Closure reply, void *call)
 {
-    bool is_known = strcmp(in->instance, line->instance) == 0;
+    bool is_known = driver_line_knows(line, in);
     struct answer earlier;
     struct answer now;
     struct error err = { 0 };
@@ -167,6 +190,9 @@ void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__Watch
     free(line->told_digest);
     line->told_digest = xstrdup(in->csi_driver);
     line->rotation = in->rotation;
+    if (is_known && in->serial == line->serial)
+        drop_sent(line);
+    line->sent = 0;
     earlier = (struct answer){ .reply = line->reply, .call = line->call };
     line->reply = reply;
     line->call = call;
@@ -191,7 +217,7 @@ static void add(struct driver_line *line, const char *ns, const char *class_name
 {
     Refresh *r;
 
-    for (size_t i = 0; i < line->count; i++)
+    for (size_t i = line->sent; i < line->count; i++)
         if (is_same(line->refreshes[i], ns, class_name, pod_name)) {
             line->refreshes[i]->forced = line->refreshes[i]->forced || forced;
             return;
@@ -227,7 +253,7 @@ void driver_line_want_audit(struct driver_line *line)
 
 void driver_line_set_csi_driver(struct driver_line *line, const CsiDriver *facts)
 {
-    CsiDriver *copy = copy_of(facts);
+    CsiDriver *copy = copy_of(&facts->base);
     struct answer a;
 
     (void)pthread_mutex_lock(&line->lock);

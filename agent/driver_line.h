@@ -26,6 +26,9 @@ void driver_line_end(struct driver_line *line);
 /* After the last call. NULL is fine. */
 void driver_line_free(struct driver_line *line);
 
+/* Is the Watch that of a driver who has told this agent of its volumes? */
+bool driver_line_knows(const struct driver_line *line, const Locket__Cluster__V1__WatchRequest *in);
+
 /* The Watch of a driver: answered now when there is something to tell, else parked. The call is the
  * line's until then. */
 void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__WatchRequest *in,

@@ -75,8 +75,11 @@ static void set_state(struct kube_watch *w, const struct error *err)
     (void)pthread_mutex_unlock(&w->lock);
     if (err->code && !failed_before)
         log_failure(LOG_WARN, "watch failed: tried again until it works", KEY_PATH, w->path, err);
-    else if (!err->code && failed_before)
-        log_event(LOG_INFO, "watch works again", WITH_TEXT(KEY_PATH, w->path));
+    if (err->code || !failed_before)
+        return;
+    log_event(LOG_INFO, "watch works again", WITH_TEXT(KEY_PATH, w->path));
+    if (w->config.back)
+        w->config.back(w->config.arg);
 }
 
 /* --- events ------------------------------------------------------------------------------------

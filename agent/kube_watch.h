@@ -25,6 +25,9 @@ struct kube_watch_config {
     /* Called on the watch's thread; object (NULL for BEGIN and END) is borrowed and has a name. May
      * block. */
     void (*event)(void *arg, enum kube_event event, const struct tree *object);
+    /* On the same thread, when it works again after it did not: the server is back. NULL: nobody
+     * wants to know. */
+    void (*back)(void *arg);
     void *arg;
 };
 

@@ -182,7 +182,7 @@ static void wait_for_end(struct program *p)
     while (got != SIGTERM && got != SIGINT) {
         got = sigtimedwait(&set, NULL, &minute);
         if (got < 0)
-            class_cache_tidy(p->classes);
+            cluster_service_tidy(&p->service);
         note_head(p);
         (void)sandbox_log_refusals();
     }

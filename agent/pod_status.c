@@ -6,6 +6,7 @@
 #include "agent/kube_watch.h"
 #include "agent/pod_status_apply.h"
 #include "agent/pod_status_object.h"
+#include "agent/status_pace.h"
 #include "lib/base/clock.h"
 #include "lib/base/crypto.h"
 #include "lib/base/encode.h"
@@ -19,8 +20,7 @@
 enum {
     THREADS = 2,
     QUEUE_MAX = 20000, /* each of them at most once: twice the volumes that a node may have */
-    BACKOFF_FIRST_MS = 1000,
-    BACKOFF_MAX_MS = 60000,
+    BACK_SPREAD_MS = 1000,
 };
 
 /* One object, and the volumes that it tells of. */
@@ -39,8 +39,9 @@ struct status {
     bool looked;  /* whose it was before us is known */
     bool busy;    /* a thread writes it */
     bool changed; /* meanwhile */
+    bool lost;    /* meanwhile, by somebody who deleted it */
     bool seen;    /* in the list that the watch is in */
-    int failures;
+    struct status_pace pace;
     int refs; /* the table's, and that of a thread that writes it */
     UT_hash_handle hh;
 };
@@ -51,6 +52,7 @@ struct entry {
     char *target;
     struct object_version *objects;
     size_t object_count;
+    uint64_t told; /* the round in which the driver told of it last */
     struct status *status;
     struct entry *next; /* of the same status */
     UT_hash_handle hh;
@@ -67,33 +69,17 @@ struct pod_status {
     pthread_mutex_t lock;
     struct status *statuses; /* guarded by lock, as all below and what they hold */
     struct entry *entries;
-    bool plain; /* the CRD is the old driver's: it has no field for a second target */
+    uint64_t round;   /* one for each driver that came */
+    int64_t round_ms; /* when the last one came */
+    bool plain;       /* the CRD is the old driver's: it has no field for a second target */
 };
 
 /* --- memory ------------------------------------------------------------------------------------
  */
 
-static void objects_free(struct object_version *objects, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        free(objects[i].id);
-        free(objects[i].version);
-    }
-    free(objects);
-}
-
-static struct object_version *objects_copy(const struct object_version *objects, size_t count)
-{
-    struct object_version *copy = xcalloc(count + 1, sizeof(*copy));
-
-    for (size_t i = 0; i < count; i++)
-        copy[i] = (struct object_version){ xstrdup(objects[i].id), xstrdup(objects[i].version) };
-    return copy;
-}
-
 static void entry_free(struct entry *e)
 {
-    objects_free(e->objects, e->object_count);
+    object_versions_free(e->objects, e->object_count);
     free(e->volume_id);
     free(e->target);
     free(e);
@@ -187,37 +173,42 @@ static bool is_undeclared(struct pod_status *ps, const struct error *err)
     return true;
 }
 
+/* Caller holds the lock. */
+static size_t count_failing(const struct pod_status *ps)
+{
+    size_t count = 0;
+
+    for (const struct status *s = ps->statuses; s; s = s->hh.next)
+        count += s->pace.failures > 0;
+    return count;
+}
+
 /* How long until it is written again. Caller holds the lock. */
 static int64_t next_ms(struct status *s, const struct error *err)
 {
-    int64_t ms = BACKOFF_FIRST_MS;
+    int64_t now = clock_mono_ms();
+    int64_t ms = err->code ? status_pace_failed(&s->pace, err, count_failing(s->ps))
+                           : status_pace_written(&s->pace, now);
 
     if (s->changed || is_undeclared(s->ps, err))
         return 0;
-    if (!err->code)
-        return POD_STATUS_AGAIN_MS + clock_jitter_ms(POD_STATUS_AGAIN_MS, 25);
-    for (int i = 1; i < s->failures && ms < BACKOFF_MAX_MS; i++)
-        ms *= 2;
-    if (err->retry_after_ms > ms)
-        ms = err->retry_after_ms;
-    if (ms > BACKOFF_MAX_MS)
-        ms = BACKOFF_MAX_MS;
-    return ms + clock_jitter_ms(ms, 25);
+    if (s->lost && !err->code)
+        ms = status_pace_lost(&s->pace, now);
+    return ms;
 }
 
 static void settle(struct status *s, const struct pod_status_write *w, const struct error *err)
 {
     const char *label[] = { err->code ? "failed" : "applied" };
 
-    if (err->code && !s->failures)
+    if (err->code && !s->pace.failures)
         log_failure(LOG_WARN, "pod status not written: tried again until it is", KEY_POD,
                     s->pod_name, err);
     if (s->ps->metrics.metrics)
         metrics_add(s->ps->metrics.metrics, s->ps->metrics.applied, label, 1);
     s->busy = false;
-    s->failures = err->code ? s->failures + 1 : 0;
-    s->looked = !err->code;
-    s->is_applied = !err->code && sha256(w->body.text, w->body.len, s->applied, NULL) == 0;
+    s->looked = !err->code && !s->lost;
+    s->is_applied = s->looked && sha256(w->body.text, w->body.len, s->applied, NULL) == 0;
     if (s->entries)
         due_queue_set(s->ps->due, &s->due, clock_mono_ms() + next_ms(s, err));
 }
@@ -227,7 +218,7 @@ static bool prepare(struct status *s, struct pod_status_write *ret)
 {
     if (!s->entries)
         return false;
-    s->changed = false;
+    s->changed = s->lost = false;
     write_body(s, &ret->body);
     ret->path = str_printf(GROUP_PATH "/namespaces/%s/" PLURAL "/%s", s->ns, s->name);
     ret->pod_name = xstrdup(s->pod_name);
@@ -271,7 +262,7 @@ static void on_due(void *arg, struct due_item *item)
         s->busy = true;
         s->refs++;
     } else
-        due_queue_set(ps->due, &s->due, clock_mono_ms() + BACKOFF_FIRST_MS);
+        due_queue_set(ps->due, &s->due, clock_mono_ms() + STATUS_RETRY_MS);
     (void)pthread_mutex_unlock(&ps->lock);
 }
 
@@ -297,13 +288,17 @@ static struct status *find_status(struct pod_status *ps, const char *ns, const c
     return s;
 }
 
-/* Written before and not there now. Caller holds the lock. */
+/* Not there now, which it was. Caller holds the lock. */
 static void miss(struct status *s)
 {
+    if (s->busy)
+        s->lost = true;
     if (!s->is_applied)
         return;
     s->is_applied = s->looked = false;
-    touch(s, 0);
+    if (!s->busy)
+        due_queue_set(s->ps->due, &s->due,
+                      clock_mono_ms() + status_pace_lost(&s->pace, clock_mono_ms()));
 }
 
 static void on_object(struct pod_status *ps, enum kube_event event, const struct tree *object)
@@ -330,6 +325,20 @@ static void on_event(void *arg, enum kube_event event, const struct tree *object
             miss(s);
         s->seen = s->seen && event == KUBE_END;
     }
+    (void)pthread_mutex_unlock(&ps->lock);
+}
+
+/* The server is back: what has waited the longer the longer it was away need not any more. */
+static void on_back(void *arg)
+{
+    struct pod_status *ps = arg;
+
+    (void)pthread_mutex_lock(&ps->lock);
+    for (struct status *s = ps->statuses; s; s = s->hh.next)
+        if (s->pace.failures && !s->busy) {
+            s->pace.failures = 0;
+            touch(s, BACK_SPREAD_MS + clock_jitter_ms(BACK_SPREAD_MS, 100) / 2);
+        }
     (void)pthread_mutex_unlock(&ps->lock);
 }
 
@@ -414,9 +423,10 @@ bool pod_status_set(struct pod_status *ps, const struct pod_volume *volume)
         e = entry_add(s, volume);
     if (s) {
         set_pod(s, volume->pod_uid);
-        objects_free(e->objects, e->object_count);
-        e->objects = objects_copy(volume->objects, volume->object_count);
+        object_versions_free(e->objects, e->object_count);
+        e->objects = object_versions_copy(volume->objects, volume->object_count);
         e->object_count = volume->object_count;
+        e->told = ps->round;
         if (!is_same(s) || s->busy)
             touch(s, 0);
     }
@@ -452,13 +462,11 @@ static void status_end(struct pod_status *ps, struct status *s)
     (void)pthread_mutex_unlock(&ps->lock);
 }
 
-bool pod_status_remove(struct pod_status *ps, const char *volume_id, char **ret_ns)
+/* Takes the volume (NULL: there is none) out and unlocks. */
+static bool remove_unlocking(struct pod_status *ps, struct entry *e, char **ret_ns)
 {
-    struct entry *e = NULL;
     struct status *s = NULL;
 
-    (void)pthread_mutex_lock(&ps->lock);
-    HASH_FIND_STR(ps->entries, volume_id, e);
     if (e) {
         *ret_ns = xstrdup(e->status->ns);
         s = leave(ps, e);
@@ -467,6 +475,34 @@ bool pod_status_remove(struct pod_status *ps, const char *volume_id, char **ret_
     if (s)
         status_end(ps, s);
     return e != NULL;
+}
+
+bool pod_status_remove(struct pod_status *ps, const char *volume_id, char **ret_ns)
+{
+    struct entry *e = NULL;
+
+    (void)pthread_mutex_lock(&ps->lock);
+    HASH_FIND_STR(ps->entries, volume_id, e);
+    return remove_unlocking(ps, e, ret_ns);
+}
+
+void pod_status_expect_all(struct pod_status *ps)
+{
+    (void)pthread_mutex_lock(&ps->lock);
+    ps->round++;
+    ps->round_ms = clock_mono_ms();
+    (void)pthread_mutex_unlock(&ps->lock);
+}
+
+bool pod_status_take_untold(struct pod_status *ps, char **ret_ns)
+{
+    struct entry *e = NULL;
+
+    (void)pthread_mutex_lock(&ps->lock);
+    if (clock_mono_ms() - ps->round_ms >= POD_STATUS_TOLD_MS)
+        for (e = ps->entries; e && e->told == ps->round;)
+            e = e->hh.next;
+    return remove_unlocking(ps, e, ret_ns);
 }
 
 size_t pod_status_volumes(struct pod_status *ps)
@@ -502,6 +538,7 @@ static void start_watch(struct pod_status *ps)
         .path = GROUP_PATH "/" PLURAL,
         .metadata_only = true,
         .event = on_event,
+        .back = on_back,
         .arg = ps,
     };
 

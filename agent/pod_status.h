@@ -10,9 +10,7 @@
 #include "agent/kube_api.h"
 #include "lib/model/fileset.h"
 
-enum {
-    POD_STATUS_AGAIN_MS = 10 * 60 * 1000, /* +- 25 %: applied although nothing changed */
-};
+enum { POD_STATUS_TOLD_MS = 30000 };
 
 struct pod_status;
 
@@ -45,6 +43,14 @@ bool pod_status_set(struct pod_status *ps, const struct pod_volume *volume);
 
 /* It is unpublished. *ret_ns: its namespace, the caller's; true when it was known. Never blocks. */
 bool pod_status_remove(struct pod_status *ps, const char *volume_id, char **ret_ns);
+
+/* A driver has come that will tell of all its volumes within POD_STATUS_TOLD_MS: those it does not
+ * tell of are no more. Never blocks. */
+void pod_status_expect_all(struct pod_status *ps);
+
+/* Takes one of those out. *ret_ns: its namespace, the caller's; false: there is none. Never blocks.
+ */
+bool pod_status_take_untold(struct pod_status *ps, char **ret_ns);
 
 /* Volumes known, and objects that are not written as they should be. */
 size_t pod_status_volumes(struct pod_status *ps);

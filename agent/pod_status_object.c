@@ -99,3 +99,21 @@ void pod_status_own(const struct pod_status_facts *facts, const char *resource_v
     add_text(out, "\"" POD_STATUS_NODE_LABEL "\":", facts->node_label);
     strbuf_add_text(out, "}}]");
 }
+
+void object_versions_free(struct object_version *objects, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(objects[i].id);
+        free(objects[i].version);
+    }
+    free(objects);
+}
+
+struct object_version *object_versions_copy(const struct object_version *objects, size_t count)
+{
+    struct object_version *copy = xcalloc(count + 1, sizeof(*copy));
+
+    for (size_t i = 0; i < count; i++)
+        copy[i] = (struct object_version){ xstrdup(objects[i].id), xstrdup(objects[i].version) };
+    return copy;
+}

@@ -45,4 +45,8 @@ void pod_status_write(const struct pod_status_facts *facts, struct strbuf *out);
 void pod_status_own(const struct pod_status_facts *facts, const char *resource_version,
                     struct strbuf *out);
 
+/* A copy of the objects and their texts, the caller's by object_versions_free. */
+struct object_version *object_versions_copy(const struct object_version *objects, size_t count);
+void object_versions_free(struct object_version *objects, size_t count);
+
 #endif

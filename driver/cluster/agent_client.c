@@ -36,6 +36,7 @@ struct agent_client {
     struct cancel cancel; /* of every call: raised at the end */
     char *csi_driver;     /* the thread's own: digest of what the listener was told */
     char *instance;       /* the thread's own: the agent that was told of all volumes */
+    uint64_t serial;      /* the thread's own: of its last answer */
 };
 
 static int call(struct agent_client *a, const char *method, const ProtobufCMessage *in,
@@ -263,15 +264,19 @@ static int watch_once(struct agent_client *a, struct error *err)
     in.metrics = metrics;
     in.csi_driver = a->csi_driver;
     in.rotation = rotation_is_on(a);
+    in.serial = a->serial;
     if (call(a, "Watch", &in.base, WATCH_MS, &reply, err) < 0)
         return -1;
     out = (const WatchResponse *)reply;
     set_audit(a, out->audit);
     is_new = strcmp(out->instance, a->instance) != 0;
-    if (hand_on(a, out, is_new) && is_new) {
-        free(a->instance);
-        a->instance = xstrdup(out->instance);
-        log_event(LOG_INFO, "the agent is there");
+    if (hand_on(a, out, is_new)) {
+        a->serial = out->serial;
+        if (is_new) {
+            free(a->instance);
+            a->instance = xstrdup(out->instance);
+            log_event(LOG_INFO, "the agent is there");
+        }
     }
     if (*a->instance && out->csi_driver)
         tell_csi_driver(a, out->csi_driver);

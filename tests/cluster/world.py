@@ -32,6 +32,7 @@ class World:
         self.agent_socket = programs.folder / "agent" / "agent.sock"
         self.node.source = f"--agent-socket={self.agent_socket}"
         self.health, self.metrics = free_ports(2)
+        self.api_port = self.cluster.port  # where the agent is told that the API server is
         self.token_folder = programs.folder / "token"
         self.values = {"user": "joe", "password": "old"}
         self.write(self.values)
@@ -47,10 +48,14 @@ class World:
         c = self.cluster
         c.kubectl("apply", "--server-side", "-k", ROOT / "deploy/daemonset" / self.preset)
         c.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-        c.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}},
-                pod(ACCOUNT, "kube-system", account=ACCOUNT))
+        c.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}})
+        self.make_agent_pod()
         self.make_namespace("shop")
         self.make_class("app", "shop", ["user", "password"])
+
+    def make_agent_pod(self):
+        """The pod that the agent's token is bound to."""
+        self.cluster.apply(pod(ACCOUNT, "kube-system", account=ACCOUNT))
 
     def make_namespace(self, name):
         self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -122,7 +127,7 @@ class World:
              f"--metrics-addr=127.0.0.1:{self.metrics}", "--v=2"],
             lambda: accepts(self.agent_socket),
             {"KUBERNETES_SERVICE_HOST": "127.0.0.1",
-             "KUBERNETES_SERVICE_PORT": str(self.cluster.port)},
+             "KUBERNETES_SERVICE_PORT": str(self.api_port)},
         )
 
     def page(self, path, port=None):

@@ -69,6 +69,9 @@ class Collection:
         self.events.append((self.version, kind, json.loads(json.dumps(thing))))
         self.changed.notify_all()
 
+    def last_event(self):
+        return self.events[-1][0] if self.events else 0
+
     def put(self, thing):
         with self.changed:
             meta = thing["metadata"]
@@ -327,9 +330,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         until = time.monotonic() + NEVER_S
         while time.monotonic() < until and world.era == era:
             with world.changed:
-                new = [e for e in world.events if e[0] > since]
-                if not new and world.marks == marks and world.era == era:
+                if world.last_event() <= since and world.marks == marks and world.era == era:
                     world.changed.wait(0.5)
+                new = [e for e in world.events if e[0] > since]
                 since = max([since] + [e[0] for e in new])
                 mark, marks, version = world.marks != marks, world.marks, world.version
             for _, kind, thing in new:

@@ -58,9 +58,10 @@ static const char *of_gcp(const struct class *c)
 static const struct {
     const char *provider;
     const char *(*audience)(const struct class *c);
+    bool ours; /* Locket's own takes its place, and asks for no token where it is not told to */
 } logins[] = {
-    { "vault", of_vault }, { "openbao", of_vault }, { "aws", of_aws },
-    { "azure", of_azure }, { "gcp", of_gcp },       { "gke", of_gcp },
+    { "vault", of_vault, true },  { "openbao", of_vault, true }, { "aws", of_aws, false },
+    { "azure", of_azure, false }, { "gcp", of_gcp, false },      { "gke", of_gcp, false },
 };
 
 /* One provider's wish for one audience, and the classes behind it. */
@@ -109,6 +110,14 @@ static bool is_sent(const struct migrate *m, const char *audience)
     return false;
 }
 
+static bool is_ours(const char *provider)
+{
+    for (size_t i = 0; i < COUNT_OF(logins); i++)
+        if (strcmp(logins[i].provider, provider) == 0)
+            return logins[i].ours;
+    return false;
+}
+
 static void say_want(struct migrate *m, const struct want *w)
 {
     bool named = strcmp(w->audience, NO_TOKEN) != 0 && strcmp(w->audience, UNKNOWN) != 0;
@@ -123,9 +132,11 @@ static void say_want(struct migrate *m, const struct want *w)
     else if (!named || is_sent(m, w->audience))
         migrate_say(m, VERDICT_OK, about, who, xstrdup(""));
     else
-        migrate_say(m, VERDICT_DUE, about, who,
-                    str_printf("add \"- audience: %.200s\" to tokenRequests of the CSIDriver",
-                               w->audience));
+        migrate_say(
+            m, VERDICT_DUE, about, who,
+            str_printf("add \"- audience: %.200s\" to tokenRequests of the CSIDriver%s",
+                       w->audience,
+                       is_ours(w->provider) ? "; until then the component minting asks" : ""));
 }
 
 static const char *audience_of(const struct class *c)

@@ -34,21 +34,25 @@ static void say_missing(struct migrate *m)
     }
 }
 
+static void say_sighting(struct migrate *m, const Locket__Admin__V1__Sighting *s)
+{
+    bool hidden = str_starts(s->problem, "hidden by ");
+
+    if (*s->problem)
+        migrate_say(m, hidden ? VERDICT_NOTE : VERDICT_DUE, xstrdup(s->socket), xstrdup(s->problem),
+                    xstrdup(hidden ? "remove one of the two" : "start it, or remove its socket"));
+    else
+        migrate_say(m, VERDICT_OK, xstrdup(s->socket),
+                    str_printf("%.60s %.60s%s%.20s, uid %" PRId64,
+                               *s->runtime_name ? s->runtime_name : "says no name",
+                               s->runtime_version, *s->api ? ", API " : "", s->api, s->peer_uid),
+                    xstrdup(""));
+}
+
 void migrate_check_providers(struct migrate *m)
 {
-    for (size_t i = 0; i < m->survey->n_providers; i++) {
-        const Locket__Admin__V1__Sighting *s = m->survey->providers[i];
-
-        if (*s->problem)
-            migrate_say(m, s->peer_uid < 0 ? VERDICT_DUE : VERDICT_NOTE, xstrdup(s->socket),
-                        xstrdup(s->problem),
-                        xstrdup(s->peer_uid < 0 ? "start it, or remove its socket" : ""));
-        else
-            migrate_say(m, VERDICT_OK, xstrdup(s->socket),
-                        str_printf("%.60s %.60s, API %.20s, uid %" PRId64, s->runtime_name,
-                                   s->runtime_version, s->api, s->peer_uid),
-                        xstrdup(""));
-    }
+    for (size_t i = 0; i < m->survey->n_providers; i++)
+        say_sighting(m, m->survey->providers[i]);
     say_missing(m);
     for (size_t i = 0; m->status && i < m->status->n_warnings; i++)
         migrate_say(m, VERDICT_NOTE, xstrdup("driver"), xstrdup(m->status->warnings[i]),

@@ -78,17 +78,16 @@ static int ask(struct question *q, ProtobufCMessage **ret, struct error *err)
     return result;
 }
 
-/* Would a class that names it get this socket, and would it be asked? */
-static void judge(const struct question *q, struct provider_sighting *seen, struct error *err)
+/* Would a class that names it get this socket? */
+static int check_found(const struct question *q, const char *name, struct error *err)
 {
     autofree char *first = NULL;
 
-    if (provider_find(q->finder, seen->name, &first, err) < 0)
-        seen->problem = err->msg;
-    else if (strcmp(first, q->socket) != 0) {
-        error_set(err, CODE_UNAVAILABLE, "hidden by %.100s", first);
-        seen->problem = err->msg;
-    }
+    if (provider_find(q->finder, name, &first, err) < 0)
+        return -1;
+    if (strcmp(first, q->socket) != 0)
+        return error_set(err, CODE_UNAVAILABLE, "hidden by %.100s", first);
+    return 0;
 }
 
 static void tell(const struct provider_finder *finder, const char *socket,
@@ -97,24 +96,19 @@ static void tell(const struct provider_finder *finder, const char *socket,
     const char *file = strrchr(socket, '/') + 1;
     autofree char *name = xstrndup(file, strlen(file) - strlen(".sock"));
     struct question q = { .finder = finder, .socket = socket, .peer_uid = -1 };
-    struct provider_sighting seen = { .name = name,
-                                      .socket = socket,
-                                      .api = "",
-                                      .runtime = "",
-                                      .runtime_version = "",
-                                      .problem = "" };
+    struct provider_sighting seen = { name, socket, -1, "", "", "", "" };
     ProtobufCMessage *reply = NULL;
     struct error err = { 0 };
 
-    if (ask(&q, &reply, &err) < 0) {
+    if (check_found(&q, name, &err) < 0 ||
+        (ask(&q, &reply, &err) < 0 && err.code != CODE_UNIMPLEMENTED)) /* a fetch asks no version */
         seen.problem = err.msg;
-    } else {
+    if (reply) {
         const V1alpha1__VersionResponse *version = (const V1alpha1__VersionResponse *)reply;
 
         seen.api = version->version;
         seen.runtime = version->runtime_name;
         seen.runtime_version = version->runtime_version;
-        judge(&q, &seen, &err);
     }
     seen.peer_uid = q.peer_uid;
     say(arg, &seen);

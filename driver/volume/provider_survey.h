@@ -14,9 +14,9 @@ enum { SURVEY_PROVIDERS_MAX = 64, SURVEY_TIMEOUT_MS = 1000 /* of each */ };
 struct provider_sighting {
     const char *name;
     const char *socket;
-    int64_t peer_uid;            /* -1: it does not answer */
+    int64_t peer_uid;            /* -1: it was not reached */
     const char *api;             /* "v1alpha1" */
-    const char *runtime;         /* as it calls itself */
+    const char *runtime;         /* as it calls itself; "": it does not say */
     const char *runtime_version; /* the same */
     const char *problem;         /* why it would not be asked for a volume; "": it would */
 };

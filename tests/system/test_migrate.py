@@ -22,7 +22,10 @@ CLASSES = harness.ROOT.parent / "shared/data/classes"  # of others; only where t
 
 
 def make_world(programs):
-    world = World(programs, ["--generation-grace=300ms"])
+    first = programs.folder / "first"
+    world = World(programs, ["--generation-grace=300ms", f"--additional-provider-volume-paths={first}"])
+    first.mkdir(mode=0o700)
+    (first / "odd.sock").symlink_to(world.node.providers / "odd.sock")
     world.start_provider()
     odd = world.node.providers / "odd.sock"
     programs.start("odd", [harness.ROOT / "tests/fakes/odd_provider.py", odd, programs.folder / "calls"], odd.exists)
@@ -83,7 +86,7 @@ HELM = {"annotations": {"meta.helm.sh/release-name": "csi"}}
 CASES = [
     ("an audience that is sent", [csi_driver(["vault"]), spc("a", "vault")], "ok", "audiences", ["vault", "shop/a"]),
     ("an audience that is not", [csi_driver(["vault"]), spc("a", "vault", audience="bank")],
-     "DUE", "audiences", ["bank", '- audience: bank', "tokenRequests"]),
+     "DUE", "audiences", ["bank", '- audience: bank', "tokenRequests", "minting"]),
     ("the cloud's own", [csi_driver(), spc("a", "aws")], "DUE", "audiences", ["sts.amazonaws.com"]),
     ("the cloud's other", [csi_driver(), spc("a", "aws", usePodIdentity="true")],
      "DUE", "audiences", ["pods.eks.amazonaws.com"]),
@@ -216,6 +219,8 @@ def live_volumes_of_the_driver_before_and_providers_are_told(world):
         expect(str(pod.target) not in str(lines), f"{pod.name}: {lines}")
     provider = lines[("ok", str(world.node.providers / "file.sock"))]
     expect("locket-provider" in provider and f"uid {os.getuid()}" in provider, provider)
+    expect("hidden by" in lines[("note", str(world.node.providers / "odd.sock"))], lines)
+    expect("says no name" in lines[("ok", str(world.programs.folder / "first/odd.sock"))], lines)
     expect("dead.sock" in lines[("DUE", str(dead))], lines)
     dead.unlink()
     expect("no socket on this node" in lines[("DUE", "nowhere")], lines)

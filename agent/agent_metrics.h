@@ -25,7 +25,7 @@ enum agent_metric {
     AM_AUDIT_FAILING,
     AM_AUDIT_SEQ,
     AM_AUDIT_HEAD,
-    AM_READY, /* check: api-server, classes, driver */
+    AM_READY, /* check: api-server, classes, driver, registration */
     AM_DRIVER_SILENT_SECONDS,
     AM_BUILD_INFO, /* version */
     AM_COUNT,

@@ -24,6 +24,9 @@ static const struct option_row rows[] = {
       "serve /healthz, /livez and /readyz there; empty: do not" },
     { "metrics-addr", OPTION_TEXT, AT(metrics_addr), ":8095", "HOST:PORT",
       "serve /metrics there; empty: do not" },
+    { "remove-startup-taint", OPTION_BOOL, AT(remove_taint), NULL, NULL,
+      "take the taint <driver name>/agent-not-ready from the node once kubelet has confirmed the "
+      "driver" },
     { "audit-log", OPTION_TEXT, AT(audit_log), "", "FILE",
       "a line for each access to secrets; -: on standard output; empty: none" },
     { "audit-key", OPTION_TEXT, AT(audit_key), "", "FILE",

@@ -30,7 +30,11 @@ struct driver_line {
     CsiDriver *csi_driver; /* NULL: not known */
     char *told_digest;     /* of the CSIDriver that the parked call's driver knows */
     bool rotation;         /* the driver's is on */
-    int64_t heard_ms;      /* 0: never */
+    bool registered;       /* kubelet has confirmed the driver */
+    char *registration;    /* how far that is; "": the driver does not register itself */
+    void (*heed)(void *arg);
+    void *heed_arg;
+    int64_t heard_ms; /* 0: never */
     bool ended;
     char *metrics;
 };
@@ -133,6 +137,7 @@ int driver_line_new(struct driver_line **ret, struct error *err)
     line->instance = strbuf_take(&name);
     line->metrics = xstrdup("");
     line->told_digest = xstrdup("");
+    line->registration = xstrdup("");
     (void)pthread_mutex_init(&line->lock, NULL);
     line->due = due_queue_new(on_due, line);
     *ret = line;
@@ -159,6 +164,7 @@ void driver_line_free(struct driver_line *line)
     if (line->csi_driver)
         locket__cluster__v1__csi_driver__free_unpacked(line->csi_driver, NULL);
     free(line->told_digest);
+    free(line->registration);
     free(line->metrics);
     free(line->instance);
     free(line);
@@ -169,6 +175,17 @@ bool driver_line_knows(const struct driver_line *line, const Locket__Cluster__V1
     return strcmp(in->instance, line->instance) == 0;
 }
 
+/* Is this news: that kubelet has confirmed the driver? Caller holds the lock. */
+static bool take_registration(struct driver_line *line, const Locket__Cluster__V1__WatchRequest *in)
+{
+    bool confirmed = in->registered && !line->registered;
+
+    free(line->registration);
+    line->registration = xstrdup(in->registration);
+    line->registered = in->registered;
+    return confirmed;
+}
+
 void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__WatchRequest *in,
                       Locket__Cluster__V1__WatchResponse_Closure reply, void *call)
 {
@@ -176,6 +193,8 @@ void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__Watch
     struct answer earlier;
     struct answer now;
     struct error err = { 0 };
+    bool confirmed;
+    int64_t hold_ms;
 
     (void)pthread_mutex_lock(&line->lock);
     if (line->ended) {
@@ -193,16 +212,21 @@ void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__Watch
     if (is_known && in->serial == line->serial)
         drop_sent(line);
     line->sent = 0;
+    confirmed = take_registration(line, in);
     earlier = (struct answer){ .reply = line->reply, .call = line->call };
     line->reply = reply;
     line->call = call;
     now = take_answer(line, !is_known); /* who does not know us is told at once */
+    hold_ms =
+        *line->registration && !line->registered ? DRIVER_LINE_PENDING_MS : DRIVER_LINE_HOLD_MS;
     (void)pthread_mutex_unlock(&line->lock);
     send_answer(line, &earlier);
     if (now.reply)
         send_answer(line, &now);
     else
-        due_queue_set(line->due, &line->hold, clock_mono_ms() + DRIVER_LINE_HOLD_MS);
+        due_queue_set(line->due, &line->hold, clock_mono_ms() + hold_ms);
+    if (confirmed && line->heed)
+        line->heed(line->heed_arg);
 }
 
 static bool is_same(const Refresh *r, const char *ns, const char *class_name, const char *pod_name)
@@ -274,6 +298,23 @@ bool driver_line_lacks_republish(struct driver_line *line)
             !line->csi_driver->requires_republish;
     (void)pthread_mutex_unlock(&line->lock);
     return lacks;
+}
+
+void driver_line_heed(struct driver_line *line, void (*registered)(void *arg), void *arg)
+{
+    line->heed = registered;
+    line->heed_arg = arg;
+}
+
+char *driver_line_registration(struct driver_line *line, bool *ret_done)
+{
+    char *text;
+
+    (void)pthread_mutex_lock(&line->lock);
+    *ret_done = line->registered;
+    text = *line->registration ? xstrdup(line->registration) : NULL;
+    (void)pthread_mutex_unlock(&line->lock);
+    return text;
 }
 
 int64_t driver_line_silent_ms(struct driver_line *line)

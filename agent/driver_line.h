@@ -10,9 +10,10 @@
 #include "locket/cluster.pb-c.h"
 
 enum {
-    DRIVER_LINE_HOLD_MS = 10000, /* an idle Watch is answered after this long */
-    DRIVER_LINE_MAX = 1000,      /* refreshes that wait; the interval sees to what is lost */
-    DRIVER_AWAY_MS = 30000,      /* not heard of for so long: the driver is away */
+    DRIVER_LINE_HOLD_MS = 10000,   /* an idle Watch is answered after this long */
+    DRIVER_LINE_PENDING_MS = 1000, /* the same while kubelet has not confirmed the driver */
+    DRIVER_LINE_MAX = 1000,        /* refreshes that wait; the interval sees to what is lost */
+    DRIVER_AWAY_MS = 30000,        /* not heard of for so long: the driver is away */
 };
 
 struct driver_line;
@@ -48,6 +49,14 @@ void driver_line_set_csi_driver(struct driver_line *line,
 
 /* Does rotation lack what it needs: is it on, and requiresRepublish off? */
 bool driver_line_lacks_republish(struct driver_line *line);
+
+/* From now on registered is called, on the thread of a call, each time that a driver is heard of
+ * which kubelet has confirmed, and which was not (known to be) before. Before the server starts. */
+void driver_line_heed(struct driver_line *line, void (*registered)(void *arg), void *arg);
+
+/* How far the driver's registration with kubelet is, in words; NULL: it does not register itself,
+ * or was never heard of. *ret_done: kubelet has confirmed it. Ownership: the caller frees. */
+char *driver_line_registration(struct driver_line *line, bool *ret_done);
 
 /* Milliseconds since the driver was heard of; -1: never. */
 int64_t driver_line_silent_ms(struct driver_line *line);

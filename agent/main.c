@@ -15,6 +15,7 @@
 #include "agent/page.h"
 #include "agent/pod_watch.h"
 #include "agent/sandbox.h"
+#include "agent/taint.h"
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/base/harden.h"
@@ -33,6 +34,7 @@ struct program {
     struct driver_line *line;
     struct csi_driver *csi_driver;
     struct pod_watch *pods;
+    struct taint *taint; /* NULL: off */
     struct events *events;
     struct audit *audit;
     struct audit_head head;
@@ -75,6 +77,14 @@ static void pod_asked(void *arg, const char *ns, const char *name)
 static void csi_driver_changed(void *arg, const Locket__Cluster__V1__CsiDriver *facts)
 {
     driver_line_set_csi_driver(((struct program *)arg)->line, facts);
+}
+
+static void driver_registered(void *arg)
+{
+    struct program *p = arg;
+
+    log_event(LOG_INFO, "kubelet has confirmed the driver");
+    taint_remove(p->taint);
 }
 
 static int read_kube_config(const struct agent_config *c, struct kube_config *ret,
@@ -145,6 +155,9 @@ static int build(struct program *p, struct error *err)
     p->classes = class_cache_new(&classes);
     p->csi_driver = csi_driver_new(p->api, p->config.driver_name, csi_driver_changed, p);
     p->pods = pod_watch_new(p->api, p->config.node_name, pod_asked, p);
+    if (p->config.remove_taint)
+        p->taint = taint_new(p->api, p->config.node_name, p->config.driver_name);
+    driver_line_heed(p->line, driver_registered, p);
     return pod_status_new(p->api, p->config.node_name, &statuses, &p->statuses, err);
 }
 
@@ -217,6 +230,7 @@ static void take_down(struct program *p)
     class_cache_free(p->classes);
     csi_driver_free(p->csi_driver);
     pod_watch_free(p->pods);
+    taint_free(p->taint);
     driver_line_free(p->line);
     events_free(p->events);
     kube_api_free(p->api);

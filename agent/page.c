@@ -74,6 +74,20 @@ static bool driver_is_near(struct page *p, struct strbuf *out)
     return driver_is_there(p, out, DRIVER_AWAY_MS);
 }
 
+static bool driver_is_registered(struct page *p, struct strbuf *out)
+{
+    bool done = false;
+    autofree char *text = driver_line_registration(p->line, &done);
+
+    if (!text)
+        return true; /* somebody else registers it */
+    if (done)
+        strbuf_add_text(out, "[+] registration\n");
+    else
+        strbuf_printf(out, "[-] registration: %s; see locketctl doctor on the node\n", text);
+    return done;
+}
+
 /* What readiness is made of: /readyz has the reasons, the metrics the numbers. */
 static const struct {
     const char *name;
@@ -82,6 +96,7 @@ static const struct {
     { "api-server", server_answered },
     { "classes", classes_are_watched },
     { "driver", driver_is_near },
+    { "registration", driver_is_registered },
 };
 
 static int ready(struct page *p, struct strbuf *out)

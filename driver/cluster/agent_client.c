@@ -207,6 +207,19 @@ static char *metrics_text(struct agent_client *a)
     return text;
 }
 
+/* *ret_text: NULL when the driver does not register itself. */
+static bool is_registered(struct agent_client *a, char **ret_text)
+{
+    bool done = false;
+
+    *ret_text = NULL;
+    (void)pthread_mutex_lock(&a->lock);
+    if (a->listener.registered)
+        done = a->listener.registered(a->listener.arg, ret_text);
+    (void)pthread_mutex_unlock(&a->lock);
+    return done;
+}
+
 /* False: nobody listens yet, so that nothing may be taken as told. */
 static bool hand_on(struct agent_client *a, const WatchResponse *in, bool is_new)
 {
@@ -256,6 +269,7 @@ static int watch_once(struct agent_client *a, struct error *err)
 {
     Locket__Cluster__V1__WatchRequest in = LOCKET__CLUSTER__V1__WATCH_REQUEST__INIT;
     autofree char *metrics = metrics_text(a);
+    autofree char *registration = NULL;
     ProtobufCMessage *reply = NULL;
     const WatchResponse *out;
     bool is_new;
@@ -265,6 +279,9 @@ static int watch_once(struct agent_client *a, struct error *err)
     in.csi_driver = a->csi_driver;
     in.rotation = rotation_is_on(a);
     in.serial = a->serial;
+    in.registered = is_registered(a, &registration);
+    if (registration)
+        in.registration = registration;
     if (call(a, "Watch", &in.base, WATCH_MS, &reply, err) < 0)
         return -1;
     out = (const WatchResponse *)reply;

@@ -98,6 +98,9 @@ struct cluster_listener {
     bool rotation;               /* is it on? The cluster's side tells what that needs. */
     char *(*metrics)(void *arg); /* as Prometheus text, for those who scrape the cluster's side;
                                     the caller frees */
+    /* Has kubelet confirmed this driver? *ret_text: how far that is, the caller's to free; NULL: it
+     * does not register itself. */
+    bool (*registered)(void *arg, char **ret_text);
 };
 
 /* Contract (tests/contract/test_cluster.c): any thread. */

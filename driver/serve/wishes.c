@@ -64,6 +64,16 @@ static char *metrics(void *arg)
     return strbuf_take(&text);
 }
 
+static bool registered(void *arg, char **ret_text)
+{
+    struct registration *r = ((struct wishes *)arg)->registration;
+    char text[REGISTRATION_TEXT_MAX];
+    bool done = registration_tell(r, text);
+
+    *ret_text = r ? xstrdup(text) : NULL;
+    return done;
+}
+
 void wishes_listen(struct wishes *wishes)
 {
     const struct cluster_listener listener = {
@@ -73,6 +83,7 @@ void wishes_listen(struct wishes *wishes)
         .csi_driver = csi_driver,
         .rotation = wishes->app->config.rotation,
         .metrics = metrics,
+        .registered = registered,
     };
 
     wishes->app->cluster->ops->listen(wishes->app->cluster, &listener);

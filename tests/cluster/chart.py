@@ -168,6 +168,10 @@ VALUES = [
      == ["--stores=aws"]),
     ("locket.provider.keySecret=k", has("provider", "--hmac-key-file=/etc/locket/keys/versions")),
     ("locket.driver.args={--attribute-override=warn}", has("driver", "--attribute-override=warn")),
+    ("locket.startupTaint=true", lambda o: ("ClusterRole", "secretproviderclasses-startup-taint-role") in o
+     and ("ValidatingAdmissionPolicy", "secrets-store.csi.k8s.io-startup-taint") in o
+     and has("agent", "--remove-startup-taint")(o)),
+    ("locket.startupTaint=false", lacks("ClusterRole", "secretproviderclasses-startup-taint-role")),
     ("locket.networkPolicies=false", lambda o: not any(kind == "NetworkPolicy" for kind, _ in o)),
     ("locket.admissionPolicies=false", lambda o: not any(kind.startswith("Validating") for kind, _ in o)),
 ]

@@ -23,6 +23,7 @@ class World:
 
     preset = "base"  # of deploy/daemonset
     flags = ()  # of the driver
+    agent_flags = ()
 
     def __init__(self, programs):
         self.programs = programs
@@ -124,7 +125,7 @@ class World:
             "agent",
             [BUILD / "bin/locket-agent", f"--agent-socket={self.agent_socket}", "--node-name=n1",
              f"--token-folder={self.token_folder}", f"--health-addr=127.0.0.1:{self.health}",
-             f"--metrics-addr=127.0.0.1:{self.metrics}", "--v=2"],
+             f"--metrics-addr=127.0.0.1:{self.metrics}", "--v=2", *self.agent_flags],
             lambda: accepts(self.agent_socket),
             {"KUBERNETES_SERVICE_HOST": "127.0.0.1",
              "KUBERNETES_SERVICE_PORT": str(self.api_port)},

@@ -165,10 +165,10 @@ tests: $(TESTS)
 
 # --- fuzz targets: one binary per tests/fuzz/fuzz_<parser>.c, FLAVOR=fuzz -------------------------
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
-$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(COMMON) $(call layer,driver) $(call layer,provider) $(call layer,ctl)
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(COMMON) $(call layer,driver) $(call layer,provider) $(call layer,agent) $(call layer,ctl)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
-	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(call layer,driver) $(call layer,provider) $(call layer,ctl) $(COMMON) -Wl,--end-group $(SYSLIBS_all)
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(call layer,driver) $(call layer,provider) $(call layer,agent) $(call layer,ctl) $(COMMON) -Wl,--end-group $(SYSLIBS_all)
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)
 

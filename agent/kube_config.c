@@ -140,18 +140,24 @@ static int read_context(const char *path, const struct tree *top, struct kube_co
     return user ? read_user(path, user, c, err) : 0;
 }
 
-int kube_config_read(const char *path, struct kube_config *ret, struct error *err)
+int kube_config_parse(const char *path, const char *text, size_t len, struct kube_config *ret,
+                      struct error *err)
 {
     struct kube_config config autokubeconfig = { 0 };
-    struct secret text CLEANUP(secret_done) = { 0 };
     struct tree *top autotree = NULL;
 
-    if (fs_read(AT_FDCWD, path, KUBE_CONFIG_BYTES_MAX, true, &text, err) < 0)
-        return error_within(err, "kubeconfig");
-    if (yaml_parse((const char *)text.bytes, text.len, &top, err) < 0 ||
-        read_context(path, top, &config, err) < 0)
+    if (yaml_parse(text, len, &top, err) < 0 || read_context(path, top, &config, err) < 0)
         return error_within(err, "kubeconfig %s", path);
     *ret = config;
     config = (struct kube_config){ 0 };
     return 0;
+}
+
+int kube_config_read(const char *path, struct kube_config *ret, struct error *err)
+{
+    struct secret text CLEANUP(secret_done) = { 0 };
+
+    if (fs_read(AT_FDCWD, path, KUBE_CONFIG_BYTES_MAX, true, &text, err) < 0)
+        return error_within(err, "kubeconfig");
+    return kube_config_parse(path, (const char *)text.bytes, text.len, ret, err);
 }

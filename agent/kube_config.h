@@ -42,4 +42,8 @@ must_check int kube_config_in_cluster(const char *host, const char *port, const 
  * refused, since this program runs no command. */
 must_check int kube_config_read(const char *path, struct kube_config *ret, struct error *err);
 
+/* The same of the text that stands in the file of this name. */
+must_check int kube_config_parse(const char *path, const char *text, size_t len,
+                                 struct kube_config *ret, struct error *err);
+
 #endif

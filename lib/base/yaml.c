@@ -287,7 +287,8 @@ int yaml_parse_all(const char *text, size_t len, struct tree **ret, struct error
         return error_set(err, CODE_RESOURCE_EXHAUSTED, "YAML of more than %d bytes",
                          YAML_BYTES_MAX);
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, len);
+    /* libyaml asserts on the NULL that an empty file is read as. */
+    yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text ? text : ""), len);
     if (read_documents(&r, list, err) < 0)
         return -1;
     *ret = take(list);

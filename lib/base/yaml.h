@@ -23,7 +23,7 @@ enum {
  * never a value. */
 must_check int yaml_parse_all(const char *text, size_t len, struct tree **ret, struct error *err);
 
-/* The same for exactly one document; an empty stream gives TREE_NULL. */
+/* The same for exactly one document; an empty stream (text may be NULL then) gives TREE_NULL. */
 must_check int yaml_parse(const char *text, size_t len, struct tree **ret, struct error *err);
 
 #endif

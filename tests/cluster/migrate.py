@@ -164,7 +164,7 @@ def static_manifests_change_over_node_by_node_without_a_conflict(world):
     before = world.daemonset(STATIC)
     world.picture_of_old = world.picture(STATIC)
     world.add_pods("old-1", "new-2")
-    world.follow("Static manifests, node by node")
+    world.follow("Static manifests, node by node", 0, 2, 3)
     expect_ours(world, STATIC, before, OURS[:2])
     expect_equal(world.daemonset(STATIC)["spec"]["updateStrategy"], {"type": "OnDelete"}, "when pods change")
     expect_equal(containers(world.daemonset("locket-provider")), OURS[2:], "the provider")
@@ -197,6 +197,20 @@ def and_forward_again(world):
     before = world.daemonset(STATIC)
     world.shell("kubectl apply --server-side --force-conflicts -k migration")
     expect_ours(world, STATIC, before, OURS[:2])
+
+
+@test
+def manifests_that_were_not_applied_are_replaced_as_a_whole(world):
+    for name in (STATIC, "locket-provider"):
+        world.shell(f"kubectl -n kube-system delete daemonset {name}")
+    (world.folder / "created.json").write_text(json.dumps(old_release.daemonset(STATIC, {"app": STATIC})))
+    world.shell("kubectl create -f created.json")
+    before = world.daemonset(STATIC)
+    world.shell("kubectl apply --server-side --force-conflicts -k migration")
+    look = world.page.blocks["Static manifests, node by node"][1][0]
+    expect_equal(set(world.shell(look).split()), {*THEIRS, *OURS[:2]}, "what is told")
+    world.follow("Static manifests, node by node", 1)
+    expect_ours(world, STATIC, before, OURS[:2])
     world.shell("kubectl delete -k migration --wait=false >/dev/null; kubectl apply -f old >/dev/null;"
                 "kubectl delete -f old --wait=false --ignore-not-found")
 
@@ -215,6 +229,8 @@ def what_cannot_be_upgraded_to_is_refused_with_what_to_do(world):
     for number, one in enumerate(old_release.crds()):  # as its job applies them
         (world.folder / f"crd{number}.json").write_text(json.dumps(one))
         world.shell(f"kubectl apply -f crd{number}.json")
+    world.shell("kubectl wait --for=condition=Established crd --all --timeout=30s")
+    world.cluster.apply(provider_class("app", "default", ["user"]))
     old_release.write_chart(world.folder / "old-chart", "csi")
     world.shell(f"helm install csi old-chart -n kube-system {VALUES}")
     before = world.daemonset(CHARTS)
@@ -249,6 +265,9 @@ def windows_stays_as_it_was_and_values_without_effect_are_told(world):
     expect_equal(after["metadata"]["uid"], world.windows["metadata"]["uid"], "the Windows DaemonSet")
     expect_equal(after["spec"], world.windows["spec"], "its spec")
     notes = world.shell("helm get notes csi -n kube-system")
+    [command] = re.findall(r"^  (kubectl apply .*)$", notes, re.MULTILINE)
+    world.shell(f"cd deploy/chart && {command}")
+    wait_until(lambda: "PROVIDER" in world.cluster.kubectl("get", "spc", "app", check=False), 20, "short names")
     preview = (world.folder / "preview.txt").read_text()
     expect("providerHealthCheck has no effect" in preview, preview[-600:])
     for line in ("providerHealthCheck has no effect", "linux.odd is unknown", "CRDs are not of this release"):

@@ -76,6 +76,7 @@ struct audit_object {
 /* One access. Everything is borrowed; what is NULL, 0 or empty is left out of the line. */
 struct audit_entry {
     enum audit_event event;
+    int64_t when_unix_ns; /* 0: now */
     /* Who */
     const char *pod_ns;
     const char *pod_name;

@@ -59,24 +59,31 @@ static void add_number(struct strbuf *out, const char *name, int64_t number)
         strbuf_printf(out, ",\"%s\":%" PRId64, name, number);
 }
 
-/* RFC 3339 with nanoseconds. */
-static void add_now(struct strbuf *out)
+static int64_t now_unix_ns(void)
 {
-    char stamp[CLOCK_STAMP_MAX];
     struct timespec now;
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    stamp_format((int64_t)now.tv_sec * MS_PER_S + now.tv_nsec / NS_PER_MS, stamp);
+    return (int64_t)now.tv_sec * MS_PER_S * NS_PER_MS + now.tv_nsec;
+}
+
+/* RFC 3339 with nanoseconds. */
+static void begin(const struct audit_place *place, const char *event, int64_t unix_ns,
+                  struct strbuf *out)
+{
+    char stamp[CLOCK_STAMP_MAX];
+
+    stamp_format(unix_ns / NS_PER_MS, stamp);
     stamp[strcspn(stamp, "Z")] = '\0';
-    strbuf_printf(out, "\"time\":\"%s%06ldZ\"", stamp, now.tv_nsec % NS_PER_MS);
+    strbuf_printf(out, "\"time\":\"%s%06dZ\",\"event\":\"%s\"", stamp, (int)(unix_ns % NS_PER_MS),
+                  event);
+    add_member(out, "cluster", place->cluster);
+    add_member(out, "node", place->node);
 }
 
 void audit_line_begin(const struct audit_place *place, const char *event, struct strbuf *out)
 {
-    add_now(out);
-    strbuf_printf(out, ",\"event\":\"%s\"", event);
-    add_member(out, "cluster", place->cluster);
-    add_member(out, "node", place->node);
+    begin(place, event, now_unix_ns(), out);
 }
 
 static const char *const events[] = {
@@ -166,7 +173,8 @@ static void add_objects(struct strbuf *out, const struct audit_entry *entry,
 void audit_line_write(const struct audit_place *place, const struct audit_entry *entry,
                       const struct chain_key *key, struct strbuf *out)
 {
-    audit_line_begin(place, events[entry->event], out);
+    begin(place, events[entry->event],
+          entry->when_unix_ns > 0 ? entry->when_unix_ns : now_unix_ns(), out);
     for (size_t i = 0; i < COUNT_OF(members); i++)
         add_member(out, members[i].name, text_at(entry, members[i].offset));
     strbuf_printf(out, ",\"code\":\"%s\"", code_name(entry->err ? entry->err->code : CODE_OK));

@@ -64,10 +64,12 @@ static void write_line(struct audit *audit, const Note *note)
     autofree struct audit_object *objects = NULL;
     struct error failure = { .code = code_from_peer(note->code) };
     struct audit_entry entry = {
+        .when_unix_ns = note->when_unix_ns,
         .pod_ns = note->pod_namespace,
         .pod_name = note->pod_name,
         .pod_uid = note->pod_uid,
         .service_account = note->service_account,
+        .credential = note->credential,
         .volume_id = note->volume_id,
         .class_name = note->class_name,
         .provider = note->provider,

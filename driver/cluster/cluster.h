@@ -56,6 +56,7 @@ struct volume_note {
     const char *pod_name;
     const char *pod_uid;
     const char *service_account;
+    const char *credential; /* the id of its token (jti) */
     const char *class_name;
     const char *provider;
     int64_t generation;

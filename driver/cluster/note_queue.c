@@ -8,7 +8,7 @@
 #include "lib/base/log.h"
 #include "lib/net/work.h"
 
-enum { DRAIN_STEP_MS = 5 };
+enum { DRAIN_STEP_MS = 5, NS_PER_S = 1000000000 };
 
 typedef Locket__Cluster__V1__NoteRequest Note;
 typedef Locket__Cluster__V1__NoteObject Object;
@@ -65,6 +65,14 @@ static void set_error(Note *n, const struct error *err)
     n->error = copy(err ? err->msg : NULL);
 }
 
+static int64_t now_unix_ns(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
 static Note *note_new(const struct volume_note *from)
 {
     Note *n = xmalloc(sizeof(*n));
@@ -86,6 +94,8 @@ static Note *note_new(const struct volume_note *from)
     n->waiting = from->waiting;
     n->at_unix_ms = from->at_unix_ms;
     n->peer_uid = from->peer_uid;
+    n->when_unix_ns = now_unix_ns();
+    n->credential = copy(from->credential);
     set_error(n, from->err);
     n->objects = xcalloc(from->object_count + 1, sizeof(*n->objects));
     for (size_t i = 0; i < from->object_count; i++)

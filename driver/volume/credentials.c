@@ -11,6 +11,7 @@ void credentials_done(struct credentials *c)
     sealed_done(&c->tokens);
     sealed_done(&c->secrets);
     c->expires_at_unix_ms = 0;
+    c->id[0] = '\0';
 }
 
 /* One claim of a token against what kubelet said of the pod. A claim that is absent says nothing:
@@ -42,10 +43,28 @@ static int claims_check(const struct tree *claims, const char *audience,
                          audience, err);
 }
 
+/* What is kept of a request's tokens beside themselves. */
+struct token_facts {
+    int64_t expires_at_unix_ms; /* the first; 0: none expires */
+    char id[CREDENTIAL_ID_MAX];
+};
+
+/* The first token's. It is text from outside: only what can be an id is taken. */
+static void keep_id(const struct tree *claims, struct token_facts *facts)
+{
+    const char *id = tree_get_text(claims, "jti");
+    size_t len = id ? strlen(id) : 0;
+
+    if (*facts->id || !len || len >= sizeof(facts->id) ||
+        strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != len)
+        return;
+    memcpy(facts->id, id, len + 1);
+}
+
 /* The claims of a JWT: the middle of its three parts. Something else than a JWT has none to check;
  * whether it is any good is the store's to say. */
 static int token_check(const char *token, const char *audience, const struct token_owner *owner,
-                       struct error *err)
+                       struct token_facts *facts, struct error *err)
 {
     const char *start = strchr(token, '.');
     const char *end = start ? strchr(start + 1, '.') : NULL;
@@ -57,11 +76,12 @@ static int token_check(const char *token, const char *audience, const struct tok
         return 0;
     if (json_parse((const char *)payload.bytes, payload.len, &claims, NULL) < 0)
         return 0;
+    keep_id(claims, facts);
     return claims_check(claims, audience, owner, err);
 }
 
 static int tokens_check(const struct tree *tokens, const struct token_owner *owner,
-                        int64_t *ret_expires, struct error *err)
+                        struct token_facts *facts, struct error *err)
 {
     if (tokens->kind != TREE_MAP || tree_count(tokens) > TOKENS_AUDIENCES_MAX)
         return error_set(err, CODE_INVALID_ARGUMENT,
@@ -77,10 +97,10 @@ static int tokens_check(const struct tree *tokens, const struct token_owner *own
                              CONTEXT_TOKENS, t->key);
         if (expires && stamp_parse(expires, &at, err) < 0)
             return error_within(err, "%s", CONTEXT_TOKENS);
-        if (token_check(token, t->key, owner, err) < 0)
+        if (token_check(token, t->key, owner, facts, err) < 0)
             return -1;
-        if (at && (!*ret_expires || at < *ret_expires))
-            *ret_expires = at;
+        if (at && (!facts->expires_at_unix_ms || at < facts->expires_at_unix_ms))
+            facts->expires_at_unix_ms = at;
     }
     return 0;
 }
@@ -88,7 +108,7 @@ static int tokens_check(const struct tree *tokens, const struct token_owner *own
 /* The request's tokens as far as they count: *ret holds JSON, which is empty when there are none.
  */
 static int trusted_tokens(const struct publish_request *req, struct token_trust *trust,
-                          struct strbuf *ret, int64_t *ret_expires, struct error *err)
+                          struct strbuf *ret, struct token_facts *facts, struct error *err)
 {
     struct token_owner owner = {
         .ns = publish_request_get(req, CONTEXT_POD_NAMESPACE),
@@ -105,7 +125,7 @@ static int trusted_tokens(const struct publish_request *req, struct token_trust 
         return 0;
     if (json_parse(req->tokens, len, &tokens, err) < 0)
         return error_within(err, "%s", CONTEXT_TOKENS);
-    if (tokens_check(tokens, &owner, ret_expires, err) < 0)
+    if (tokens_check(tokens, &owner, facts, err) < 0)
         return -1;
     if (!token_trust_drop(trust, tokens))
         strbuf_add(ret, req->tokens, len);
@@ -119,15 +139,16 @@ int credentials_take(struct credentials *c, const struct publish_request *req,
 {
     struct strbuf tokens CLEANUP(strbuf_done) = { .sensitive = true };
     struct strbuf secrets CLEANUP(strbuf_done) = { .sensitive = true };
-    int64_t expires = 0;
+    struct token_facts facts = { 0 };
 
-    if (trusted_tokens(req, trust, &tokens, &expires, err) < 0)
+    if (trusted_tokens(req, trust, &tokens, &facts, err) < 0)
         return -1;
     sealed_set(&c->tokens, strbuf_text(&tokens), tokens.len);
     if (req->secrets.count)
         pairs_json(&req->secrets, &secrets);
     sealed_set(&c->secrets, strbuf_text(&secrets), secrets.len);
-    c->expires_at_unix_ms = expires;
+    c->expires_at_unix_ms = facts.expires_at_unix_ms;
+    memcpy(c->id, facts.id, sizeof(c->id));
     return 0;
 }
 
@@ -150,6 +171,7 @@ void credentials_copy(struct credentials *dst, const struct credentials *src)
     sealed_set(&dst->tokens, tokens.bytes, tokens.len);
     sealed_set(&dst->secrets, secrets.bytes, secrets.len);
     dst->expires_at_unix_ms = src->expires_at_unix_ms;
+    memcpy(dst->id, src->id, sizeof(dst->id));
 }
 
 bool credentials_has_tokens(const struct credentials *c)

@@ -15,6 +15,7 @@
 enum {
     TOKENS_BYTES_MAX = 256 << 10, /* JSON of all audiences; a token has 1-4 KiB */
     TOKENS_AUDIENCES_MAX = 64,    /* CSIDriver.spec.tokenRequests has a handful */
+    CREDENTIAL_ID_MAX = 64,       /* a jti is a UUID */
     CREDENTIAL_SLACK_MS = 5000,   /* a token about to expire is not worth a call */
 };
 
@@ -22,6 +23,8 @@ struct credentials {
     struct sealed tokens;       /* JSON as kubelet sent it */
     struct sealed secrets;      /* JSON of the nodePublishSecretRef's map */
     int64_t expires_at_unix_ms; /* the first expiry of a token; 0: none expires */
+    char
+        id[CREDENTIAL_ID_MAX]; /* a token's own (jti), as the API server's audit has it; "": none */
 };
 
 /* Wipes; empty afterwards. */

@@ -107,6 +107,7 @@ void note_publish(struct operation *op, const struct publish_request *req, bool 
     note.pod_uid = publish_request_get(req, CONTEXT_POD_UID);
     note.service_account = publish_request_get(req, CONTEXT_SERVICE_ACCOUNT);
     note.class_name = publish_request_get(req, CONTEXT_CLASS);
+    note.credential = op->credentials.id;
     note.err = err;
     note.took_ms = took_ms;
     note.changed = op->changed;
@@ -121,6 +122,7 @@ void note_refresh(struct operation *op, const struct refresh_before *before,
     note.is_news = err ? !before->failed || before->class_edited : op->changed || before->failed;
     if (err && err->code == CODE_CANCELLED) /* we are stopping */
         note.is_news = false;
+    note.credential = op->credentials.id;
     note.err = err;
     note.took_ms = took_ms;
     note.changed = op->changed;

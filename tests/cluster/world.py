@@ -38,7 +38,7 @@ class World:
         self.values = {"user": "joe", "password": "old"}
         self.write(self.values)
         self.prepare_cluster()
-        start_provider(programs, self.node.providers, ["file"], [f"--file-root={self.document}"])
+        self.start_provider()
         self.start_agent()
         self.node.start()
 
@@ -119,17 +119,24 @@ class World:
         (self.token_folder / "token.new").rename(self.token_folder / "token")
         (self.token_folder / "ca.crt").write_bytes(self.cluster.ca_file.read_bytes())
 
-    def start_agent(self, token=None):
-        self.write_token(token)
-        self.programs.start(
-            "agent",
+    def start_provider(self):
+        start_provider(self.programs, self.node.providers, ["file"],
+                       [f"--file-root={self.document}"])
+
+    def agent_command(self):
+        """Its words, and its environment."""
+        return (
             [BUILD / "bin/locket-agent", f"--agent-socket={self.agent_socket}", "--node-name=n1",
              f"--token-folder={self.token_folder}", f"--health-addr=127.0.0.1:{self.health}",
              f"--metrics-addr=127.0.0.1:{self.metrics}", "--v=2", *self.agent_flags],
-            lambda: accepts(self.agent_socket),
             {"KUBERNETES_SERVICE_HOST": "127.0.0.1",
              "KUBERNETES_SERVICE_PORT": str(self.api_port)},
         )
+
+    def start_agent(self, token=None):
+        self.write_token(token)
+        words, environment = self.agent_command()
+        self.programs.start("agent", words, lambda: accepts(self.agent_socket), environment)
 
     def page(self, path, port=None):
         """A page of the agent's: HTTP status and text."""

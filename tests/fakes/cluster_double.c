@@ -157,7 +157,7 @@ static void double_note(struct cluster *self, const struct volume_note *note)
     n->code = note->err ? note->err->code : CODE_OK;
     n->last = *note;
     n->last.volume_id = n->last.pod_ns = n->last.pod_name = n->last.pod_uid = NULL;
-    n->last.service_account = n->last.class_name = n->last.provider = NULL;
+    n->last.credential = n->last.service_account = n->last.class_name = n->last.provider = NULL;
     n->last.objects = NULL;
     n->last.err = NULL;
     keep_change(n, note);

@@ -102,6 +102,19 @@ def no_container_but_the_driver_is_privileged(world):
 
 
 @test
+def the_key_of_the_audit_is_mounted_by_the_agent_alone(world):
+    objects = render(DAEMONSET / "components/audit", render(DAEMONSET / "base"))
+    containers = {c["name"]: c for c in containers_of(objects)}
+    expect_equal([name for name, c in containers.items() if "audit-key" in mounts(c)], ["agent"])
+    added = [a for a in containers["agent"]["args"] if a not in world.containers()["agent"]["args"]]
+    expect_equal(added, ["--audit-log=-", "--audit-key=/etc/locket/audit/key"], "flags")
+    for flag in added:
+        expect(f"{flag.split('=')[0]} " in help_of("locket-agent"), f"{flag} is a flag of the agent")
+    for name in ("driver", "provider"):
+        expect_equal(containers[name], world.containers()[name], name)
+
+
+@test
 def only_mounts_of_the_driver_reach_the_node(world):
     for preset in PRESETS:
         for name, container in world.containers(preset).items():

@@ -101,6 +101,21 @@ static void an_objects_name_version_file_and_size_are_told(void **state)
                            "{\"name\":\"db/password\",\"path\":\"db/password\",\"bytes\":12}"));
 }
 
+static void a_line_has_the_time_of_the_access_and_the_tokens_id(void **state)
+{
+    Note n = access_of(KIND(PUBLISHED), 0, "");
+    struct chain c;
+
+    (void)state;
+    n.when_unix_ns = INT64_C(1767225600123456789);
+    n.credential = (char *)"jti-1";
+    free(written_of(&n));
+    c = read_file(file, NULL);
+    has_text(first_of(&c, "publish"), "time", "2026-01-01T00:00:00.123456789Z");
+    has_text(first_of(&c, "publish"), "credential", "jti-1");
+    tree_free(c.lines);
+}
+
 static void what_the_driver_lost_is_told_by_the_chain(void **state)
 {
     Note n = access_of(KIND(PUBLISHED), 0, "");
@@ -182,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         in_folder(each_access_has_its_line_and_nothing_else_has),
         in_folder(an_objects_name_version_file_and_size_are_told),
+        in_folder(a_line_has_the_time_of_the_access_and_the_tokens_id),
         in_folder(what_the_driver_lost_is_told_by_the_chain),
         in_folder(a_note_without_volume_or_kind_is_refused),
         in_folder(without_an_audit_nothing_is_admitted),

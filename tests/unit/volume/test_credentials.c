@@ -46,6 +46,38 @@ static const struct {
     { "claims that are no JSON", "nonsense", CODE_OK },
 };
 
+static const struct {
+    const char *claims;
+    const char *id;
+} ids[] = {
+    { "{\"jti\":\"8f0e2f60-5d4b-4c7e-9a57-3d7f2b9c1a11\"}",
+      "8f0e2f60-5d4b-4c7e-9a57-3d7f2b9c1a11" },
+    { "{\"sub\":\"x\"}", "" },
+    { "{\"jti\":7}", "" },
+    { "{\"jti\":\"with blanks and\\nbreaks\"}", "" },
+    { "{\"jti\":\"0123456789012345678901234567890123456789012345678901234567890123\"}", "" },
+};
+
+static void a_tokens_id_is_kept_where_it_can_be_one(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(ids); i++) {
+        autofree char *token = token_of(ids[i].claims);
+        autofree char *json = str_printf("{\"aud\":{\"token\":\"%s\"}}", token);
+        struct publish_request req = request_of(json);
+        struct credentials c = { 0 };
+        struct credentials copy = { 0 };
+
+        assert_int_equal(credentials_take(&c, &req, NULL, NULL), 0);
+        credentials_copy(&copy, &c);
+        assert_string_equal(copy.id, ids[i].id);
+        credentials_done(&copy);
+        credentials_done(&c);
+        assert_string_equal(c.id, "");
+        pairs_done(&req.attributes);
+    }
+}
+
 static void a_token_must_speak_for_the_pod_that_asks(void **state)
 {
     (void)state;
@@ -157,6 +189,7 @@ static void an_error_text_keeps_no_piece_of_a_credential(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_tokens_id_is_kept_where_it_can_be_one),
         cmocka_unit_test(a_token_must_speak_for_the_pod_that_asks),
         cmocka_unit_test(a_provider_gets_the_audiences_it_is_listed_for),
         cmocka_unit_test(secrets_are_null_or_a_map_as_upstream_spells_them),

@@ -105,6 +105,7 @@ int class_read(const struct tree *document, struct class **ret, struct error *er
     read_pairs(tree_get(tree_get(document, "metadata"), "annotations"), &c->annotations);
     c->has_parameters = c->parameters.count > 0;
     c->rotation_interval_ms = interval_of(c);
+    secret_objects_read(document, &c->secret_objects);
     *ret = c;
     return 0;
 }
@@ -148,6 +149,7 @@ void class_free(struct class *c)
     free(c->provider);
     pairs_done(&c->parameters);
     pairs_done(&c->annotations);
+    secret_objects_done(&c->secret_objects);
     free(c);
 }
 
@@ -168,6 +170,7 @@ struct class *class_dup(const struct class *c)
     pairs_copy(&copy->annotations, &c->annotations);
     copy->has_parameters = c->has_parameters;
     copy->rotation_interval_ms = c->rotation_interval_ms;
+    secret_objects_copy(&copy->secret_objects, &c->secret_objects);
     return copy;
 }
 
@@ -183,7 +186,8 @@ int class_not_found(const char *ns, const char *name, struct error *err)
 bool class_same(const struct class *a, const struct class *b)
 {
     return strcmp(a->provider, b->provider) == 0 && pairs_same(&a->parameters, &b->parameters) &&
-           a->rotation_interval_ms == b->rotation_interval_ms;
+           a->rotation_interval_ms == b->rotation_interval_ms &&
+           secret_objects_same(&a->secret_objects, &b->secret_objects);
 }
 
 bool class_provider_is_named_well(const char *provider)

@@ -8,6 +8,7 @@
 
 #include "lib/base/tree.h"
 #include "lib/model/pairs.h"
+#include "lib/model/secret_objects.h"
 
 enum {
     CLASS_PARAMETERS_MAX = 1000,
@@ -26,6 +27,7 @@ struct class
     bool has_parameters;
     struct pairs annotations;
     int64_t rotation_interval_ms; /* parameter or annotation rotationPollInterval; 0: default */
+    struct secret_objects secret_objects; /* of a class that was read from a document */
 };
 
 /* Is this tree a SecretProviderClass of a version we read (v1, v1alpha1)? */
@@ -72,7 +74,7 @@ struct class *class_dup(const struct class *c);
  * SecretProviderClassNotFound. Returns -1. */
 int class_not_found(const char *ns, const char *name, struct error *err);
 
-/* Do both ask for the same: provider, parameters, interval? */
+/* Do both ask for the same: provider, parameters, interval, Secrets? */
 bool class_same(const struct class *a, const struct class *b);
 
 /* Is it a name that a provider can have: ^[a-zA-Z0-9_-]{1,30}$ (it becomes a socket's name)? */

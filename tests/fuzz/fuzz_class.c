@@ -3,7 +3,7 @@
  * Any text as a folder's file of classes: read, checked for a publish, and validated.
  */
 /* COVERS: lib/model/class.c lib/model/class_shape.c lib/model/class_validate.c */
-/* COVERS: lib/model/objects_validate.c lib/model/params_validate.c */
+/* COVERS: lib/model/objects_validate.c lib/model/params_validate.c lib/model/secret_objects.c */
 #include <assert.h>
 
 #include "lib/base/yaml.h"
@@ -32,6 +32,9 @@ static void copy(const struct class *c)
     pairs_json(&c->parameters, &one);
     pairs_json(&same->parameters, &two);
     assert(strcmp(strbuf_text(&one), strbuf_text(&two)) == 0);
+    assert(class_same(c, same));
+    for (size_t i = 0; i < c->secret_objects.count; i++)
+        (void)!secret_object_check(&c->secret_objects.list[i], i, NULL);
     for (size_t i = 0; i < same->parameters.count; i++) {
         const struct pair *p = &same->parameters.items[i];
 

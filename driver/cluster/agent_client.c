@@ -14,6 +14,7 @@ enum {
     CLASS_MS = 20000,  /* the agent's own call to the API server ends before */
     REPORT_MS = 10000, /* taking a report over is all that the agent does */
     ADMIT_MS = 2000,   /* it looks at its own memory */
+    FILES_MS = 60000,  /* some calls to the API server for each Secret */
     WATCH_MS = 30000,  /* it answers an idle watch after ten seconds */
     RETRY_MS = 500,    /* after the first failure; doubled up to */
     RETRY_MAX_MS = 4000,
@@ -33,10 +34,11 @@ struct agent_client {
     pthread_mutex_t audit_lock;       /* leaf: a listener may cause notes */
     bool audit; /* guarded by audit_lock: all accesses are noted; until the agent says, they are */
     pthread_t thread;
-    struct cancel cancel; /* of every call: raised at the end */
-    char *csi_driver;     /* the thread's own: digest of what the listener was told */
-    char *instance;       /* the thread's own: the agent that was told of all volumes */
-    uint64_t serial;      /* the thread's own: of its last answer */
+    struct cancel cancel;   /* of every call: raised at the end */
+    struct cancel unwanted; /* of those that send files: raised when nobody listens any more */
+    char *csi_driver;       /* the thread's own: digest of what the listener was told */
+    char *instance;         /* the thread's own: the agent that was told of all volumes */
+    uint64_t serial;        /* the thread's own: of its last answer */
 };
 
 static int call(struct agent_client *a, const char *method, const ProtobufCMessage *in,
@@ -175,6 +177,52 @@ static int agent_admit(struct cluster *self, struct error *err)
     return error_reason(err, "AuditUnavailable");
 }
 
+/* --- files -------------------------------------------------------------------------------------
+ */
+
+typedef Locket__Cluster__V1__SyncFile SyncFile;
+
+static int send_packed(struct agent_client *a, const Locket__Cluster__V1__SyncRequest *in,
+                       struct error *err)
+{
+    struct rpc_request request = {
+        .service = &locket__cluster__v1__cluster__descriptor,
+        .method = "Sync",
+        .in = &in->base,
+        .timeout_ms = FILES_MS,
+        .cancel = &a->unwanted,
+        .sensitive = true,
+    };
+    ProtobufCMessage *reply = NULL;
+    int result = rpc_client_call(a->rpc, &request, &reply, err);
+
+    rpc_reply_free(reply);
+    return result;
+}
+
+static int agent_send_files(struct cluster *self, const struct volume_files *files,
+                            struct error *err)
+{
+    Locket__Cluster__V1__SyncRequest in = LOCKET__CLUSTER__V1__SYNC_REQUEST__INIT;
+    autofree SyncFile *list = xcalloc(files->count + 1, sizeof(*list));
+    autofree SyncFile **refs = xcalloc(files->count + 1, sizeof(*refs));
+
+    for (size_t i = 0; i < files->count; i++) {
+        locket__cluster__v1__sync_file__init(&list[i]);
+        list[i].path = files->list[i].path;
+        list[i].contents.data = files->list[i].contents.bytes;
+        list[i].contents.len = files->list[i].contents.len;
+        refs[i] = &list[i];
+    }
+    in.volume_id = (char *)files->volume_id;
+    in.files = refs;
+    in.n_files = files->count;
+    in.changed_at_unix_ms = files->changed_at_unix_ms;
+    in.fetched_at_unix_ms = files->fetched_at_unix_ms;
+    in.error = (char *)(files->err ? files->err->msg : "");
+    return send_packed((struct agent_client *)self, &in, err);
+}
+
 /* --- what the agent has to say -----------------------------------------------------------------
  */
 
@@ -185,6 +233,8 @@ static void agent_listen(struct cluster *self, const struct cluster_listener *li
     (void)pthread_mutex_lock(&a->lock);
     a->listener = listener ? *listener : (struct cluster_listener){ 0 };
     (void)pthread_mutex_unlock(&a->lock);
+    if (!listener)
+        cancel_raise(&a->unwanted);
 }
 
 static bool rotation_is_on(struct agent_client *a)
@@ -220,6 +270,16 @@ static bool is_registered(struct agent_client *a, char **ret_text)
     return done;
 }
 
+/* Caller holds the lock. */
+static void hand_on_files(struct agent_client *a, const WatchResponse *in)
+{
+    for (size_t i = 0; a->listener.files && i < in->n_file_wishes; i++) {
+        const Locket__Cluster__V1__FileWish *w = in->file_wishes[i];
+
+        a->listener.files(a->listener.arg, w->volume_id, (const char *const *)w->paths, w->n_paths);
+    }
+}
+
 /* False: nobody listens yet, so that nothing may be taken as told. */
 static bool hand_on(struct agent_client *a, const WatchResponse *in, bool is_new)
 {
@@ -240,6 +300,8 @@ static bool hand_on(struct agent_client *a, const WatchResponse *in, bool is_new
 
         a->listener.wish(a->listener.arg, &wish);
     }
+    if (heard)
+        hand_on_files(a, in);
     (void)pthread_mutex_unlock(&a->lock);
     return heard;
 }
@@ -338,6 +400,7 @@ static void agent_free(struct cluster *self)
     rpc_client_free(a->rpc);
     class_memory_free(a->classes);
     cancel_done(&a->cancel);
+    cancel_done(&a->unwanted);
     (void)pthread_mutex_destroy(&a->lock);
     (void)pthread_mutex_destroy(&a->audit_lock);
     free(a->csi_driver);
@@ -350,6 +413,7 @@ static const struct cluster_ops agent_ops = {
     .report = agent_report,
     .note = agent_note,
     .admit = agent_admit,
+    .send_files = agent_send_files,
     .listen = agent_listen,
     .free = agent_free,
 };
@@ -363,6 +427,7 @@ struct cluster *cluster_agent_new(const char *socket)
     a->instance = xstrdup("");
     a->csi_driver = xstrdup("");
     cancel_init(&a->cancel);
+    cancel_init(&a->unwanted);
     (void)pthread_mutex_init(&a->lock, NULL);
     (void)pthread_mutex_init(&a->audit_lock, NULL);
     a->rpc = rpc_client_new(&config);

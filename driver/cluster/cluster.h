@@ -23,7 +23,23 @@ struct volume_report {
     bool mounted;
     const struct object_version *versions;
     size_t version_count;
-    const struct error *err; /* of the last refresh; NULL: it succeeded */
+    const struct error *err;    /* of the last refresh; NULL: it succeeded */
+    int64_t changed_at_unix_ms; /* when a fetch first brought the content that is there */
+};
+
+struct volume_file {
+    char *path; /* relative to the volume */
+    struct secret contents;
+};
+
+/* Files of a volume that the cluster asked for, to make Secrets of them; everything is borrowed. */
+struct volume_files {
+    const char *volume_id;
+    const struct volume_file *list; /* those that there are */
+    size_t count;
+    int64_t changed_at_unix_ms; /* as in a report */
+    int64_t fetched_at_unix_ms; /* when a fetch last confirmed it */
+    const struct error *err;    /* why they could not be read; NULL: they could */
 };
 
 enum note_kind {
@@ -96,7 +112,9 @@ struct cluster_listener {
     void (*wish)(void *arg, const struct cluster_wish *wish);
     void (*resend)(void *arg); /* it knows no volume any more: report them all */
     void (*csi_driver)(void *arg, const struct csi_driver_facts *facts);
-    bool rotation;               /* is it on? The cluster's side tells what that needs. */
+    bool rotation; /* is it on? The cluster's side tells what that needs. */
+    /* Files of a volume are to be sent (send_files). NULL: none ever are. */
+    void (*files)(void *arg, const char *volume_id, const char *const *paths, size_t count);
     char *(*metrics)(void *arg); /* as Prometheus text, for those who scrape the cluster's side;
                                     the caller frees */
     /* Has kubelet confirmed this driver? *ret_text: how far that is, the caller's to free; NULL: it
@@ -120,6 +138,9 @@ struct cluster_ops {
     /* May a new volume be published, where no access may be without its line of audit? Blocks two
      * seconds at most. UNAVAILABLE when not, or when nobody can be asked. */
     int (*admit)(struct cluster *self, struct error *err);
+    /* Hands over files that were asked for, and waits until they were dealt with, up to a minute;
+     * at once when nobody listens any more. Whoever needs them and did not get them asks again. */
+    int (*send_files)(struct cluster *self, const struct volume_files *files, struct error *err);
     /* From now on this one is called, from one thread of the implementation's own; NULL: nobody,
      * and none of its functions runs any more (may block a second). */
     void (*listen)(struct cluster *self, const struct cluster_listener *listener);

@@ -75,6 +75,15 @@ static int local_admit(struct cluster *self, struct error *err)
     return error_reason(err, "AuditUnavailable");
 }
 
+/* Nobody ever asks for files. */
+static int local_send_files(struct cluster *self, const struct volume_files *files,
+                            struct error *err)
+{
+    (void)self;
+    return error_set(err, CODE_UNIMPLEMENTED, "volume %.100s: there is no cluster to send files to",
+                     files->volume_id);
+}
+
 /* A folder wishes nothing: it is looked at by each refresh. */
 static void local_listen(struct cluster *self, const struct cluster_listener *listener)
 {
@@ -96,6 +105,7 @@ static const struct cluster_ops local_ops = {
     .report = local_report,
     .note = local_note,
     .admit = local_admit,
+    .send_files = local_send_files,
     .listen = local_listen,
     .free = local_free,
 };

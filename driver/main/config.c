@@ -63,6 +63,8 @@ static const struct option_row rows[] = {
       "read SecretProviderClasses from this folder of YAML and JSON files" },
     { "agent-socket", OPTION_TEXT, AT(agent_socket), "", "SOCKET",
       "ask locket-agent here for classes, and tell it of volumes; not together with --classes" },
+    { "sync-secrets", OPTION_BOOL, AT(sync_secrets), NULL, NULL,
+      "give the agent the files that a class's secretObjects name; without it, it gets no secret" },
     { "target-root", OPTION_TEXT, AT(target_root), "/var/lib/kubelet", "DIR",
       "every target path must lie below it" },
     { "state-dir", OPTION_TEXT, AT(state_dir), LOCKET_RUN_FOLDER, "DIR",

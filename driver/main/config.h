@@ -23,6 +23,7 @@ struct config {
     bool version;
     char *classes;
     char *agent_socket;
+    bool sync_secrets;
     char *target_root;
     char *state_dir;
     char *admin_socket;

@@ -130,6 +130,7 @@ static int build(struct program *p, struct error *err)
         .tmpfs_budget_bytes = c->tmpfs_budget_bytes,
         .audit_required = c->audit_fail_closed,
         .volume_metrics = c->volume_metrics,
+        .sync_secrets = c->sync_secrets,
     };
     if (target_root_open(c->target_root, &p->app.root, err) < 0 ||
         state_open(c->state_dir, &p->app.state, err) < 0 ||

@@ -5,6 +5,7 @@
 #include "driver/volume/note.h"
 #include "driver/volume/report.h"
 #include "driver/volume/rotation.h"
+#include "driver/volume/send_files.h"
 
 enum { SPREAD_MS = 5000 /* volumes of a class that was edited do not meet their store at once */ };
 
@@ -55,6 +56,11 @@ static void csi_driver(void *arg, const struct csi_driver_facts *facts)
         note_republish_off_all(app);
 }
 
+static void files(void *arg, const char *volume_id, const char *const *paths, size_t count)
+{
+    send_files(((struct wishes *)arg)->app, volume_id, paths, count);
+}
+
 static char *metrics(void *arg)
 {
     struct wishes *wishes = arg;
@@ -82,6 +88,7 @@ void wishes_listen(struct wishes *wishes)
         .resend = resend,
         .csi_driver = csi_driver,
         .rotation = wishes->app->config.rotation,
+        .files = files,
         .metrics = metrics,
         .registered = registered,
     };

@@ -384,6 +384,16 @@ bool atomic_writer_has_files(int dir_fd)
     return fs_each(dir_fd, ".", find_plain, &plain, NULL) < 0 || plain.found;
 }
 
+int atomic_writer_open_live(int dir_fd, char name[GENERATION_NAME_MAX], int *ret_fd,
+                            struct error *err)
+{
+    if (live_name(dir_fd, name, err) < 0)
+        return -1;
+    *ret_fd =
+        *name ? open_live(dir_fd, name) : openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *ret_fd < 0 ? error_sys(err, errno, "open %s", *name ? name : "the volume") : 0;
+}
+
 static int64_t size_of(int live_fd, const struct file *f)
 {
     autoclose int fd = -1;

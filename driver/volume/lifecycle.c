@@ -13,7 +13,7 @@
 #include "lib/base/fault.h"
 #include "lib/base/log.h"
 
-enum { ROTATION_THREADS = 4, ROTATION_QUEUE = VOLUMES_MAX };
+enum { ROTATION_THREADS = 4, ROTATION_QUEUE = VOLUMES_MAX, SEND_QUEUE = 1000 };
 
 void lifecycle_start(struct lifecycle *app)
 {
@@ -24,12 +24,17 @@ void lifecycle_start(struct lifecycle *app)
         .queue_max = ROTATION_QUEUE,
     };
 
+    struct work_pool_config senders = { .name = "senders",
+                                        .threads_max = 1,
+                                        .queue_max = SEND_QUEUE };
+
     app->started_unix_ms = clock_unix_ms();
     lifecycle_kubelet_called(app);
     budget_init(&app->budget, app->config.tmpfs_budget_bytes);
     token_trust_init(&app->trust, app->metrics);
     app->volumes = volume_table_new(app);
     app->rotators = work_pool_new(&rotators);
+    app->senders = work_pool_new(&senders);
     app->due = due_queue_new(rotation_due, app);
 }
 
@@ -48,6 +53,7 @@ void lifecycle_stop(struct lifecycle *app)
     due_queue_free(app->due);
     app->due = NULL;
     work_pool_free(app->rotators);
+    work_pool_free(app->senders);
     volume_table_free(app->volumes);
     budget_done(&app->budget);
     token_trust_done(&app->trust);

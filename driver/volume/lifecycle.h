@@ -25,6 +25,7 @@ struct lifecycle_config {
     int64_t tmpfs_budget_bytes; /* 0: the default */
     size_t rotation_threads;    /* 0: 4 */
     bool volume_metrics;        /* --volume-metrics */
+    bool sync_secrets;          /* --sync-secrets: files may leave for Secrets of the cluster */
 };
 
 /* Built once by main; everything it points to outlives it. */
@@ -41,6 +42,7 @@ struct lifecycle {
     struct volume_table *volumes;
     struct due_queue *due;
     struct work_pool *rotators;
+    struct work_pool *senders; /* of files to the cluster: one thread, off everybody's path */
     int64_t started_unix_ms;
     int64_t kubelet_ms; /* clock_mono_ms() of its last call, or of the start; atomic */
     size_t recovered;   /* set by recovery, then constant */

@@ -418,9 +418,12 @@ int operation_record_end(struct operation *op, struct error *err)
     if (FAULT("publish.before_published", err) < 0 || volume_begin_write(op->volume, err) < 0)
         return -1;
     pthread_mutex_lock(&op->volume->lock);
+    /* What a writing provider wrote is not read: its word for it is that another version is there.
+     */
+    if (r->writing && r->phase == RECORD_PUBLISHED && !same_versions(r, &op->files))
+        op->changed = true;
     /* Versions are sticky: a new text over the same bytes is no change. */
-    write = op->changed || r->phase != RECORD_PUBLISHED ||
-            (r->writing && !same_versions(r, &op->files));
+    write = op->changed || r->phase != RECORD_PUBLISHED;
     if (write || r->version_count == 0)
         remember(op, clock_unix_ms());
     else

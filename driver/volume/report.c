@@ -15,6 +15,7 @@ void report_volume(struct lifecycle *app, const struct record *record, bool moun
         .versions = record->versions,
         .version_count = record->version_count,
         .err = err,
+        .changed_at_unix_ms = record->changed_at_unix_ms,
     };
 
     app->cluster->ops->report(app->cluster, &row);

@@ -16,6 +16,7 @@ struct cluster_double {
     struct error failure; /* code OK: none */
     size_t gets;
     size_t reported;
+    struct sent_files sent;
     struct cluster_listener listener;
     struct noted noted[NOTE_PEER_CHANGED + 1];
     bool refuse;
@@ -198,11 +199,26 @@ static void double_listen(struct cluster *self, const struct cluster_listener *l
     (void)pthread_mutex_unlock(&d->lock);
 }
 
+static int double_send_files(struct cluster *self, const struct volume_files *files,
+                             struct error *err)
+{
+    struct cluster_double *d = (struct cluster_double *)self;
+
+    (void)err;
+    (void)pthread_mutex_lock(&d->lock);
+    d->sent.times++;
+    d->sent.count = files->count;
+    d->sent.err = files->err ? *files->err : (struct error){ 0 };
+    (void)pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
 static const struct cluster_ops double_ops = {
     .get_class = double_get_class,
     .report = double_report,
     .note = double_note,
     .admit = double_admit,
+    .send_files = double_send_files,
     .listen = double_listen,
     .free = double_free,
 };
@@ -314,6 +330,17 @@ void cluster_double_refuse(struct cluster *self, bool refuse)
     (void)pthread_mutex_lock(&d->lock);
     d->refuse = refuse;
     (void)pthread_mutex_unlock(&d->lock);
+}
+
+struct sent_files cluster_double_sent(struct cluster *self)
+{
+    struct cluster_double *d = (struct cluster_double *)self;
+    struct sent_files sent;
+
+    (void)pthread_mutex_lock(&d->lock);
+    sent = d->sent;
+    (void)pthread_mutex_unlock(&d->lock);
+    return sent;
 }
 
 void cluster_double_wish(struct cluster *self, const struct cluster_wish *wish)

@@ -57,6 +57,14 @@ void cluster_double_refuse(struct cluster *self, bool refuse);
 void cluster_double_wish(struct cluster *self, const struct cluster_wish *wish);
 void cluster_double_is_new(struct cluster *self);
 
+/* Files that were sent: how often, and what came last: how many, and why not. */
+struct sent_files {
+    size_t times;
+    size_t count;
+    struct error err;
+};
+struct sent_files cluster_double_sent(struct cluster *self);
+
 /* The last report about a volume; NULL: none. Borrowed until the next report about it. */
 const struct reported *cluster_double_last(struct cluster *self, const char *volume_id);
 

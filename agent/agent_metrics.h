@@ -14,6 +14,8 @@ enum agent_metric {
     AM_API_THROTTLED_SECONDS,
     AM_STATUS_WRITES, /* result */
     AM_STATUS_BEHIND,
+    AM_SECRET_SYNCS, /* result: those of secret_result_name */
+    AM_SECRETS_BEHIND,
     AM_CLASS_WATCHES,
     AM_VOLUMES,
     AM_REFRESHES, /* reason: class, class-annotation, pod-annotation */

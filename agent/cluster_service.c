@@ -127,9 +127,21 @@ static void take_report(struct cluster_service *self, const Locket__Cluster__V1_
         .objects = objects,
         .object_count = in->n_objects,
     };
+    struct synced_volume synced = {
+        .volume_id = in->volume_id,
+        .ns = in->pod_namespace,
+        .pod_name = in->pod_name,
+        .pod_uid = in->pod_uid,
+        .class_name = in->class_name,
+        .changed_at_unix_ms = in->changed_at_unix_ms,
+    };
 
     for (size_t i = 0; i < in->n_objects; i++)
         objects[i] = (struct object_version){ in->objects[i]->id, in->objects[i]->version };
+    if (in->mounted)
+        secret_sync_set(self->secrets, &synced);
+    else
+        secret_sync_remove(self->secrets, in->volume_id);
     if (!in->mounted) {
         if (pod_status_remove(self->statuses, in->volume_id, &ns))
             class_cache_release(self->classes, ns);
@@ -214,6 +226,38 @@ static void note(Locket__Cluster__V1__Cluster_Service *service,
     }
 }
 
+/* --- files for Secrets -------------------------------------------------------------------------
+ */
+
+struct sync_call {
+    Locket__Cluster__V1__SyncResponse_Closure reply;
+    void *call;
+};
+
+static void sync_done(void *arg)
+{
+    struct sync_call *c = arg;
+    Locket__Cluster__V1__SyncResponse out = LOCKET__CLUSTER__V1__SYNC_RESPONSE__INIT;
+
+    c->reply(&out, c->call);
+    free(c);
+}
+
+static void sync_files(Locket__Cluster__V1__Cluster_Service *service,
+                       const Locket__Cluster__V1__SyncRequest *in,
+                       Locket__Cluster__V1__SyncResponse_Closure reply, void *call)
+{
+    struct cluster_service *self = (struct cluster_service *)service;
+    struct sync_call *c = xmalloc(sizeof(*c));
+    struct error err = { 0 };
+
+    *c = (struct sync_call){ reply, call };
+    if (secret_sync_take(self->secrets, in, sync_done, c, &err) < 0) {
+        free(c);
+        rpc_fail(call, &err);
+    }
+}
+
 static void admit(Locket__Cluster__V1__Cluster_Service *service,
                   const Locket__Cluster__V1__AdmitRequest *in,
                   Locket__Cluster__V1__AdmitResponse_Closure reply, void *call)
@@ -250,9 +294,8 @@ void cluster_service_tidy(struct cluster_service *service)
     class_cache_tidy(service->classes);
 }
 
-void cluster_service_init(struct cluster_service *service, struct class_cache *classes,
-                          struct pod_status *statuses, struct driver_line *line,
-                          const struct note_sinks *sinks)
+void cluster_service_init(struct cluster_service *service,
+                          const struct cluster_service_parts *parts)
 {
     struct work_pool_config askers = { .name = "classes",
                                        .threads_max = ASK_THREADS,
@@ -268,10 +311,12 @@ void cluster_service_init(struct cluster_service *service, struct class_cache *c
         .service.watch = watch,
         .service.note = note,
         .service.admit = admit,
-        .classes = classes,
-        .statuses = statuses,
-        .line = line,
-        .sinks = *sinks,
+        .service.sync = sync_files,
+        .classes = parts->classes,
+        .statuses = parts->statuses,
+        .secrets = parts->secrets,
+        .line = parts->line,
+        .sinks = parts->sinks,
         .askers = work_pool_new(&askers),
         .reporters = work_pool_new(&reporters),
     };

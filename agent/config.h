@@ -23,6 +23,8 @@ struct agent_config {
     int64_t audit_rotate_bytes;
     int64_t audit_rotated;
     int64_t audit_head_ms;
+    bool sync_secrets;
+    int64_t secret_check_ms;
     bool log_json;
     int64_t verbosity;
     bool version;

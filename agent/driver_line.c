@@ -14,6 +14,7 @@ enum { INSTANCE_BYTES = 16 };
 
 typedef Locket__Cluster__V1__Refresh Refresh;
 typedef Locket__Cluster__V1__CsiDriver CsiDriver;
+typedef Locket__Cluster__V1__FileWish FileWish;
 
 struct driver_line {
     char *instance;
@@ -25,6 +26,8 @@ struct driver_line {
     size_t count;
     size_t sent;     /* the first of them, in an answer that may not have arrived */
     uint64_t serial; /* of that answer */
+    FileWish **wishes;
+    size_t wish_count;
     Locket__Cluster__V1__WatchResponse_Closure reply; /* of the parked call; NULL: none */
     void *call;
     CsiDriver *csi_driver; /* NULL: not known */
@@ -46,8 +49,17 @@ struct answer {
     Refresh **refreshes; /* copies */
     size_t count;
     uint64_t serial;
+    FileWish **wishes;
+    size_t wish_count;
     CsiDriver *csi_driver;
 };
+
+static void wishes_free(FileWish **wishes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        locket__cluster__v1__file_wish__free_unpacked(wishes[i], NULL);
+    free(wishes);
+}
 
 /* A message as a copy of its own. */
 static void *copy_of(const ProtobufCMessage *message)
@@ -67,9 +79,13 @@ static struct answer take_answer(struct driver_line *line, bool even_empty)
 
     bool is_news = line->csi_driver && strcmp(line->csi_driver->digest, line->told_digest) != 0;
 
-    if (!line->reply || (!line->count && !is_news && !even_empty))
+    if (!line->reply || (!line->count && !line->wish_count && !is_news && !even_empty))
         return a;
     a = (struct answer){ .reply = line->reply, .call = line->call, .count = line->count };
+    a.wishes = line->wishes;
+    a.wish_count = line->wish_count;
+    line->wishes = NULL;
+    line->wish_count = 0;
     a.csi_driver = line->csi_driver ? copy_of(&line->csi_driver->base) : NULL;
     a.refreshes = xcalloc(line->count + 1, sizeof(Refresh *));
     for (size_t i = 0; i < line->count; i++)
@@ -101,6 +117,8 @@ static void send_answer(const struct driver_line *line, struct answer *a)
     out.instance = line->instance;
     out.refreshes = a->refreshes;
     out.n_refreshes = a->count;
+    out.file_wishes = a->wishes;
+    out.n_file_wishes = a->wish_count;
     out.csi_driver = a->csi_driver;
     out.audit = line->audit;
     out.serial = a->serial;
@@ -108,6 +126,7 @@ static void send_answer(const struct driver_line *line, struct answer *a)
     for (size_t i = 0; i < a->count; i++)
         locket__cluster__v1__refresh__free_unpacked(a->refreshes[i], NULL);
     free(a->refreshes);
+    wishes_free(a->wishes, a->wish_count);
     if (a->csi_driver)
         locket__cluster__v1__csi_driver__free_unpacked(a->csi_driver, NULL);
 }
@@ -160,6 +179,7 @@ void driver_line_free(struct driver_line *line)
     for (size_t i = 0; i < line->count; i++)
         locket__cluster__v1__refresh__free_unpacked(line->refreshes[i], NULL);
     free(line->refreshes);
+    wishes_free(line->wishes, line->wish_count);
     (void)pthread_mutex_destroy(&line->lock);
     if (line->csi_driver)
         locket__cluster__v1__csi_driver__free_unpacked(line->csi_driver, NULL);
@@ -273,6 +293,51 @@ void driver_line_refresh(struct driver_line *line, const char *ns, const char *c
 void driver_line_want_audit(struct driver_line *line)
 {
     line->audit = true;
+}
+
+static FileWish *wish_new(const char *volume_id, const char *const *paths, size_t count)
+{
+    FileWish *wish = xmalloc(sizeof(*wish));
+
+    locket__cluster__v1__file_wish__init(wish);
+    wish->volume_id = xstrdup(volume_id);
+    wish->paths = xcalloc(count + 1, sizeof(*wish->paths));
+    wish->n_paths = count;
+    for (size_t i = 0; i < count; i++)
+        wish->paths[i] = xstrdup(paths[i]);
+    return wish;
+}
+
+/* Takes the wish over. Caller holds the lock. */
+static void add_wish(struct driver_line *line, FileWish *wish)
+{
+    size_t i = 0;
+
+    while (i < line->wish_count && strcmp(line->wishes[i]->volume_id, wish->volume_id) != 0)
+        i++;
+    if (i == DRIVER_LINE_FILES_MAX) {
+        locket__cluster__v1__file_wish__free_unpacked(wish, NULL);
+        return;
+    }
+    if (i == line->wish_count) {
+        line->wishes = xrealloc(line->wishes, (line->wish_count + 1) * sizeof(FileWish *));
+        line->wish_count++;
+    } else
+        locket__cluster__v1__file_wish__free_unpacked(line->wishes[i], NULL);
+    line->wishes[i] = wish;
+}
+
+void driver_line_want_files(struct driver_line *line, const char *volume_id,
+                            const char *const *paths, size_t count)
+{
+    FileWish *wish = wish_new(volume_id, paths, count);
+    struct answer a;
+
+    (void)pthread_mutex_lock(&line->lock);
+    add_wish(line, wish);
+    a = take_answer(line, false);
+    (void)pthread_mutex_unlock(&line->lock);
+    send_answer(line, &a);
 }
 
 void driver_line_set_csi_driver(struct driver_line *line, const CsiDriver *facts)

@@ -13,6 +13,7 @@ enum {
     DRIVER_LINE_HOLD_MS = 10000,   /* an idle Watch is answered after this long */
     DRIVER_LINE_PENDING_MS = 1000, /* the same while kubelet has not confirmed the driver */
     DRIVER_LINE_MAX = 1000,        /* refreshes that wait; the interval sees to what is lost */
+    DRIVER_LINE_FILES_MAX = 1000,  /* volumes whose files are wished for; asked again if lost */
     DRIVER_AWAY_MS = 30000,        /* not heard of for so long: the driver is away */
 };
 
@@ -42,6 +43,11 @@ void driver_line_refresh(struct driver_line *line, const char *ns, const char *c
 
 /* Tells the driver that every access is to be noted. Before the first Watch. */
 void driver_line_want_audit(struct driver_line *line);
+
+/* Asks the driver for files of a volume; what was asked of that volume before and not sent yet is
+ * replaced. Never blocks. */
+void driver_line_want_files(struct driver_line *line, const char *volume_id,
+                            const char *const *paths, size_t count);
 
 /* What the CSIDriver object says now; a copy is taken and told. Never blocks. */
 void driver_line_set_csi_driver(struct driver_line *line,

@@ -212,6 +212,8 @@ static int refused(const struct kube_request *request, const struct http_reply *
         (void)kube_status_error(status, reply->status, err);
     if (err)
         err->retry_after_ms = reply->retry_after_ms;
+    if (request->refusal)
+        *request->refusal = take(status);
     return error_within(err, "%s %.*s", request->method, len, request->path);
 }
 

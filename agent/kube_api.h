@@ -49,6 +49,8 @@ struct kube_request {
     int64_t timeout_ms;        /* 0: KUBE_CALL_MS */
     struct cancel *cancel;
     bool sensitive; /* the body has secret bytes: the server's own words are kept out of errors */
+    struct tree **refusal; /* NULL: not wanted; else the Status of an answer that is no success, the
+                              caller's by tree_free. What it says may quote the body. */
     int (*sink)(void *arg, const void *bytes, size_t len, struct error *err); /* as in http.h */
     void *sink_arg;
 };

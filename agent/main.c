@@ -15,6 +15,7 @@
 #include "agent/page.h"
 #include "agent/pod_watch.h"
 #include "agent/sandbox.h"
+#include "agent/secret_sync.h"
 #include "agent/taint.h"
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
@@ -38,6 +39,7 @@ struct program {
     struct events *events;
     struct audit *audit;
     struct audit_head head;
+    struct secret_sync *secrets; /* NULL: off */
     struct cluster_service service;
     struct rpc_server *server;
     struct page page;
@@ -62,6 +64,7 @@ static void class_changed(void *arg, const char *ns, const char *name, bool forc
               WITH_TEXT(KEY_CLASS, name));
     metrics_add(p->metrics, AM_REFRESHES, reason, 1);
     driver_line_refresh(p->line, ns, name, NULL, forced);
+    secret_sync_class(p->secrets, ns, name);
 }
 
 static void pod_asked(void *arg, const char *ns, const char *name)
@@ -130,6 +133,24 @@ static int open_audit(struct program *p, struct error *err)
     return 0;
 }
 
+static void start_secrets(struct program *p)
+{
+    const struct secret_sync_config config = {
+        .api = p->api,
+        .classes = p->classes,
+        .pods = p->pods,
+        .line = p->line,
+        .check_ms = p->config.secret_check_ms,
+        .metrics = p->metrics,
+        .results = AM_SECRET_SYNCS,
+        .written = AM_SYNC_SECRETS,
+        .seconds = AM_SYNC_SECRET_SECONDS,
+    };
+
+    if (p->config.sync_secrets)
+        p->secrets = secret_sync_new(&config);
+}
+
 static int build(struct program *p, struct error *err)
 {
     struct kube_config kube autokubeconfig = { 0 };
@@ -157,6 +178,7 @@ static int build(struct program *p, struct error *err)
     p->pods = pod_watch_new(p->api, p->config.node_name, pod_asked, p);
     if (p->config.remove_taint)
         p->taint = taint_new(p->api, p->config.node_name, p->config.driver_name);
+    start_secrets(p);
     driver_line_heed(p->line, driver_registered, p);
     return pod_status_new(p->api, p->config.node_name, &statuses, &p->statuses, err);
 }
@@ -208,9 +230,11 @@ static int serve(struct program *p, struct error *err)
                                         .services = services,
                                         .service_count = COUNT_OF(services),
                                         .ended = call_ended };
-    const struct note_sinks sinks = { p->audit, p->events };
+    const struct cluster_service_parts parts = {
+        p->classes, p->statuses, p->secrets, p->line, { p->audit, p->events }
+    };
 
-    cluster_service_init(&p->service, p->classes, p->statuses, p->line, &sinks);
+    cluster_service_init(&p->service, &parts);
     if (rpc_server_start(&config, &p->server, err) < 0 || start_pages(p, err) < 0)
         return -1;
     log_event(LOG_INFO, "serving", WITH_TEXT(KEY_SOCKET, p->config.socket));
@@ -223,11 +247,13 @@ static void take_down(struct program *p)
     http_server_stop(p->health);
     http_server_stop(p->metrics_server);
     driver_line_end(p->line);
+    secret_sync_end(p->secrets);
     rpc_server_free(p->server, DRAIN_MS);
     cluster_service_done(&p->service);
     audit_free(p->audit);
     pod_status_free(p->statuses);
     class_cache_free(p->classes);
+    secret_sync_free(p->secrets);
     csi_driver_free(p->csi_driver);
     pod_watch_free(p->pods);
     taint_free(p->taint);

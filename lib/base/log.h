@@ -34,6 +34,7 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 #define KEY_STATE "state"
 #define KEY_PID "pid"
 #define KEY_CALL "call"
+#define KEY_SECRET "secret" /* NAMESPACE/NAME of one of the cluster's */
 
 struct log_field {
     const char *key;  /* one of KEY_* */

@@ -16,9 +16,10 @@ def provider_class(name, namespace, keys, provider="file", version="v1", **param
     }
 
 
-def pod(name, namespace, node="n1", account="default"):
+def pod(name, namespace, node="n1", account="default", **metadata):
     return {
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace},
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, **metadata},
         "spec": {"nodeName": node, "serviceAccountName": account,
                  "containers": [{"name": "c", "image": "rig.local/none"}]},
     }

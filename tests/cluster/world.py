@@ -52,7 +52,7 @@ class World:
         c.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}})
         self.make_agent_pod()
         self.make_namespace("shop")
-        self.make_class("app", "shop", ["user", "password"])
+        c.apply(provider_class("app", "shop", ["user", "password"]))
 
     def make_agent_pod(self):
         """The pod that the agent's token is bound to."""
@@ -98,6 +98,10 @@ class World:
     def make_pod(self, name, namespace="shop"):
         """A pod of the API server's, and kubelet's part of it on this node."""
         self.cluster.apply(pod(name, namespace))
+        return self.make_pod_of(name, namespace)
+
+    def make_pod_of(self, name, namespace="shop"):
+        """kubelet's part of a pod that the API server knows."""
         mine = Pod(self.node, name, namespace)
         mine.uid = self.find(f"/api/v1/namespaces/{namespace}/pods/{name}")["metadata"]["uid"]
         mine.target = self.node.target_root / f"pods/{mine.uid}/volumes/kubernetes.io~csi/v/mount"

@@ -140,9 +140,10 @@ class Pod:
 class Node:
     """A locket-driver with folders of its own, and clients for its sockets."""
 
-    def __init__(self, programs, flags=()):
+    def __init__(self, programs, flags=(), name="node"):
         self.programs = programs
-        base = programs.folder / "node"
+        self.driver = "driver" if name == "node" else f"driver-{name}"
+        base = programs.folder / name
         self.classes = base / "classes"
         self.target_root = base / "kubelet"
         self.state = base / "state"
@@ -159,7 +160,7 @@ class Node:
 
     def start(self):
         self.programs.start(
-            "driver",
+            self.driver,
             [
                 BUILD / "bin/locket-driver",
                 f"--endpoint=unix://{self.csi}",

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is done about a Secret that is there, and what is applied over it: two nodes, the old
+ * driver, other people, and clocks.
+ */
+#include "agent/kube_owner.h"
+#include "agent/secret_object.h"
+#include "lib/base/clock.h"
+#include "lib/base/json.h"
+#include "tests/check.h"
+
+/* Digest of { type Opaque, no labels, no annotations, k from o }; and that of another class. */
+#define OTHER_FORM "0123456789abcdef"
+#define T(second) "2026-02-01T10:00:" second ".000Z"
+
+static struct secret_key keys[] = { { (char *)"k", (char *)"o" } };
+static struct secret_object object = {
+    .name = (char *)"db", .type = (char *)"Opaque", .keys = keys, .key_count = 1
+};
+static struct secret_datum datum = { .key = (char *)"k", .bytes = { (uint8_t *)"value", 5 } };
+static const struct secret_data data = { .list = &datum, .count = 1 };
+
+static int64_t at(const char *stamp)
+{
+    int64_t ms = 0;
+
+    assert_int_equal(stamp_parse(stamp, &ms, NULL), 0);
+    return ms;
+}
+
+static struct secret_wish wish_at(const char *changed, const char *fetched)
+{
+    return (struct secret_wish){ .ns = "shop",
+                                 .class_name = "app",
+                                 .object = &object,
+                                 .data = &data,
+                                 .changed_at_unix_ms = at(changed),
+                                 .fetched_at_unix_ms = at(fetched) };
+}
+
+static struct tree *parse(const char *text)
+{
+    struct tree *t = NULL;
+    struct error err = { 0 };
+
+    if (json_parse(text, strlen(text), &t, &err) < 0)
+        fail_msg("%s: %s", err.msg, text);
+    return t;
+}
+
+/* The digest that a wish for `object` notes. */
+static char *form(void)
+{
+    struct secret_wish w = wish_at(T("00"), T("00"));
+    struct strbuf out autostrbuf = { .sensitive = true };
+    struct tree *t autotree = NULL;
+
+    assert_int_equal(secret_object_write(NULL, &w, &out, NULL), 0);
+    t = parse(strbuf_text(&out));
+    return xstrdup(
+        tree_get_text(tree_get(tree_get(t, "metadata"), "annotations"), SECRET_FORM_NOTE));
+}
+
+/* A live Secret. "value" is dmFsdWU=, "other" b3RoZXI=. form NULL: ours. */
+struct live {
+    const char *labels;
+    const char *data;
+    const char *type;
+    const char *class_name; /* NULL: no notes */
+    const char *form;
+    const char *fetched;
+    const char *more; /* of metadata */
+};
+
+#define MANAGED "\"" SECRET_MANAGED_LABEL "\":\"true\""
+#define OURS "\"k\":\"dmFsdWU=\""
+#define THEIRS "\"k\":\"b3RoZXI=\""
+
+static struct tree *make_live(const struct live *l)
+{
+    autofree char *ours = form();
+    autofree char *notes = l->class_name
+                               ? str_printf("\"" SECRET_CLASS_NOTE "\":\"%s\",\"" SECRET_FORM_NOTE
+                                            "\":\"%s\",\"" SECRET_FETCHED_NOTE "\":\"%s\"",
+                                            l->class_name, l->form ? l->form : ours, l->fetched)
+                               : xstrdup("");
+    autofree char *text =
+        str_printf("{\"type\":\"%s\",\"data\":{%s},\"metadata\":{\"resourceVersion\":\"7\","
+                   "\"labels\":{%s},\"annotations\":{%s}%s}}",
+                   l->type ? l->type : "Opaque", l->data, l->labels ? l->labels : MANAGED, notes,
+                   l->more ? l->more : "");
+
+    return parse(text);
+}
+
+static const struct {
+    const char *says;
+    struct live live;
+    const char *changed; /* when our content came */
+    const char *fetched; /* and was confirmed */
+    enum secret_verdict verdict;
+} rows[] = {
+    { "as wished: nothing is to be done",
+      { .data = OURS, .class_name = "app", .fetched = T("10") },
+      T("20"),
+      T("30"),
+      SECRET_KEEP },
+    { "keys of somebody else do not matter",
+      { .data = OURS ",\"x\":\"\"", .class_name = "app", .fetched = T("10") },
+      T("20"),
+      T("30"),
+      SECRET_KEEP },
+    { "a newer generation of ours is applied",
+      { .data = THEIRS, .class_name = "app", .fetched = T("10") },
+      T("20"),
+      T("20"),
+      SECRET_APPLY },
+    { "the older side yields",
+      { .data = THEIRS, .class_name = "app", .fetched = T("30") },
+      T("20"),
+      T("20"),
+      SECRET_YIELD },
+    { "also where a fetch confirmed it: another node may see the store later",
+      { .data = THEIRS, .class_name = "app", .fetched = T("30") },
+      T("20"),
+      T("40"),
+      SECRET_YIELD },
+    { "and so does the one that wrote it before somebody else changed it",
+      { .data = THEIRS, .class_name = "app", .fetched = T("20") },
+      T("20"),
+      T("40"),
+      SECRET_YIELD },
+    { "a key that is lacking is applied whatever the time",
+      { .data = "", .class_name = "app", .fetched = T("30") },
+      T("20"),
+      T("20"),
+      SECRET_APPLY },
+    { "the old driver's is taken over as it is", { .data = OURS }, T("20"), T("20"), SECRET_APPLY },
+    { "or with content of ours, whose time nobody noted",
+      { .data = THEIRS },
+      T("20"),
+      T("20"),
+      SECRET_APPLY },
+    { "one without the label is somebody else's",
+      { .labels = "\"a\":\"b\"", .data = OURS },
+      T("20"),
+      T("20"),
+      SECRET_FOREIGN },
+    { "a label with another value is none",
+      { .labels = "\"" SECRET_MANAGED_LABEL "\":\"no\"", .data = OURS },
+      T("20"),
+      T("20"),
+      SECRET_FOREIGN },
+    { "ours whose label somebody took away is ours",
+      { .labels = "",
+        .data = OURS,
+        .class_name = "app",
+        .fetched = T("10"),
+        .more = ",\"managedFields\":[{\"manager\":\"kubectl\"},{\"manager\":\"locket\"}]" },
+      T("20"),
+      T("20"),
+      SECRET_APPLY },
+    { "a type cannot be changed",
+      { .data = OURS, .type = "kubernetes.io/tls", .class_name = "app", .fetched = T("10") },
+      T("20"),
+      T("20"),
+      SECRET_OTHER_TYPE },
+    { "one that is going is waited for",
+      { .data = OURS,
+        .class_name = "app",
+        .fetched = T("10"),
+        .more = ",\"deletionTimestamp\":\"" T("10") "\"" },
+      T("20"),
+      T("20"),
+      SECRET_GOING },
+    { "an edit of the class is applied over the same content",
+      { .data = OURS, .class_name = "app", .form = OTHER_FORM, .fetched = T("30") },
+      T("20"),
+      T("20"),
+      SECRET_APPLY },
+    { "and over other content once a fetch confirmed ours",
+      { .data = THEIRS, .class_name = "app", .form = OTHER_FORM, .fetched = T("30") },
+      T("20"),
+      T("40"),
+      SECRET_APPLY },
+    { "but not before",
+      { .data = THEIRS, .class_name = "app", .form = OTHER_FORM, .fetched = T("30") },
+      T("20"),
+      T("20"),
+      SECRET_YIELD },
+    { "of two classes the newer content stays",
+      { .data = THEIRS, .class_name = "twin", .fetched = T("30") },
+      T("20"),
+      T("40"),
+      SECRET_YIELD },
+    { "whichever class it is",
+      { .data = THEIRS, .class_name = "twin", .fetched = T("10") },
+      T("20"),
+      T("20"),
+      SECRET_APPLY },
+    { "a time that is none counts as none",
+      { .data = THEIRS, .class_name = "app", .fetched = "yesterday" },
+      T("20"),
+      T("20"),
+      SECRET_APPLY },
+};
+
+static void what_is_done_about_the_secret_that_is_there(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct secret_wish w = wish_at(rows[i].changed, rows[i].fetched);
+        struct tree *live autotree = make_live(&rows[i].live);
+        enum secret_verdict verdict;
+
+        assert_int_equal(secret_judge(live, &w, &verdict, NULL), 0);
+        if (verdict != rows[i].verdict)
+            fail_msg("%s: verdict %d, not %d", rows[i].says, verdict, rows[i].verdict);
+    }
+}
+
+static void
+one_that_is_not_there_is_made_and_a_foreign_one_only_where_the_class_says_so(void **state)
+{
+    struct secret_wish w = wish_at(T("20"), T("20"));
+    struct tree *live autotree = parse("{\"type\":\"Opaque\",\"metadata\":{\"name\":\"db\"}}");
+    enum secret_verdict verdict;
+
+    (void)state;
+    assert_int_equal(secret_judge(NULL, &w, &verdict, NULL), 0);
+    assert_int_equal(verdict, SECRET_APPLY);
+    assert_int_equal(secret_judge(live, &w, &verdict, NULL), 0);
+    assert_int_equal(verdict, SECRET_FOREIGN);
+    w.adopt = true;
+    assert_int_equal(secret_judge(live, &w, &verdict, NULL), 0);
+    assert_int_equal(verdict, SECRET_APPLY);
+}
+
+static void labels_that_are_lacking_are_applied(void **state)
+{
+    struct secret_wish w = wish_at(T("20"), T("20"));
+    struct live l = { .data = OURS, .class_name = "app", .fetched = T("10") };
+    struct secret_object labelled = object;
+    struct pairs labels autopairs = { 0 };
+    struct tree *live autotree = make_live(&l);
+    enum secret_verdict verdict;
+
+    (void)state;
+    pairs_set(&labels, "a", "b");
+    labelled.labels = labels;
+    w.object = &labelled;
+    assert_int_equal(secret_judge(live, &w, &verdict, NULL), 0);
+    assert_int_equal(verdict, SECRET_APPLY);
+}
+
+static const char *note_of(const struct tree *t, const char *key)
+{
+    return tree_get_text(tree_get(tree_get(t, "metadata"), "annotations"), key);
+}
+
+static struct tree *written(const struct tree *live, const struct secret_wish *w)
+{
+    struct strbuf out autostrbuf = { .sensitive = true };
+    struct error err = { 0 };
+
+    if (secret_object_write(live, w, &out, &err) < 0)
+        fail_msg("%s", err.msg);
+    return parse(strbuf_text(&out));
+}
+
+static void what_is_applied_has_everything_but_owners(void **state)
+{
+    struct secret_wish w = wish_at(T("20"), T("30"));
+    struct tree *t autotree = written(NULL, &w);
+    const struct tree *metadata = tree_get(t, "metadata");
+
+    (void)state;
+    assert_string_equal(tree_get_text(t, "kind"), "Secret");
+    assert_string_equal(tree_get_text(t, "type"), "Opaque");
+    assert_string_equal(tree_get_text(tree_get(t, "data"), "k"), "dmFsdWU=");
+    assert_string_equal(tree_get_text(metadata, "name"), "db");
+    assert_string_equal(tree_get_text(metadata, "namespace"), "shop");
+    assert_string_equal(tree_get_text(tree_get(metadata, "labels"), SECRET_MANAGED_LABEL), "true");
+    assert_string_equal(note_of(t, SECRET_CLASS_NOTE), "app");
+    assert_string_equal(note_of(t, SECRET_FETCHED_NOTE), T("20"));
+    assert_null(tree_get(metadata, "ownerReferences"));
+    assert_null(tree_get(metadata, "resourceVersion"));
+}
+
+static void over_a_live_one_its_version_is_named_and_the_time_is_that_of_the_content(void **state)
+{
+    struct secret_wish w = wish_at(T("20"), T("30"));
+    struct live same = { .data = "", .class_name = "app", .fetched = T("10") };
+    struct live other = { .data = THEIRS, .class_name = "app", .fetched = T("10") };
+    struct tree *live_same autotree = make_live(&same);
+    struct tree *live_other autotree = make_live(&other);
+    struct tree *over_same autotree = written(live_same, &w);
+    struct tree *over_other autotree = written(live_other, &w);
+
+    (void)state;
+    assert_string_equal(tree_get_text(tree_get(over_same, "metadata"), "resourceVersion"), "7");
+    assert_string_equal(note_of(over_same, SECRET_FETCHED_NOTE), T("10"));
+    assert_string_equal(note_of(over_other, SECRET_FETCHED_NOTE), T("20"));
+}
+
+/* --- conflicts and owners -------------------------------------------------------------------- */
+
+#define CAUSE(manager, field)                                                                      \
+    "{\"reason\":\"FieldManagerConflict\",\"message\":\"conflict with \\\"" manager                \
+    "\\\" using v1\",\"field\":\"" field "\"}"
+
+static const struct {
+    const char *causes;
+    bool fields;
+    const char *whose;
+} conflicts[] = {
+    { "", false, NULL },
+    { "{\"reason\":\"Other\"}", false, NULL },
+    { CAUSE("csi-secrets-store", ".data.k"), true, NULL },
+    { CAUSE("csi-secrets-store", ".data.k") "," CAUSE("locket", ".type"), true, NULL },
+    { CAUSE("secrets-store-csi", ".a") "," CAUSE("kubectl-edit", ".data.k"), true,
+      ".data.k (kubectl-edit)" },
+    { "{\"reason\":\"FieldManagerConflict\"}", true, "a field (somebody)" },
+};
+
+static void a_conflict_with_the_old_driver_is_none_and_others_are_named(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(conflicts); i++) {
+        autofree char *text = str_printf("{\"details\":{\"causes\":[%s]}}", conflicts[i].causes);
+        struct tree *t autotree = parse(text);
+        bool fields = !conflicts[i].fields;
+        autofree char *whose = secret_conflict(t, &fields);
+
+        assert_int_equal(fields, conflicts[i].fields);
+        assert_true(str_same(whose, conflicts[i].whose));
+    }
+}
+
+static void an_owner_is_added_by_its_uid_and_found_by_it(void **state)
+{
+    struct tree *t autotree =
+        parse("{\"metadata\":{\"ownerReferences\":["
+              "{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":\"web\",\"uid\":\"1\"},"
+              "{\"kind\":\"Job\",\"name\":\"no version\",\"uid\":\"2\"}]}}");
+    autoowners struct kube_owners owners = kube_owners_of(t);
+    autoowners struct kube_owners copy = kube_owners_copy(&owners);
+    struct strbuf patch autostrbuf = { 0 };
+
+    (void)state;
+    assert_int_equal(copy.count, 1);
+    assert_true(kube_owners_has(t, "1"));
+    assert_false(kube_owners_has(t, "web"));
+    kube_owner_patch(&copy.list[0], &patch);
+    assert_string_equal(strbuf_text(&patch),
+                        "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"apps/v1\","
+                        "\"kind\":\"ReplicaSet\",\"name\":\"web\",\"uid\":\"1\"}]}}");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_done_about_the_secret_that_is_there),
+        cmocka_unit_test(
+            one_that_is_not_there_is_made_and_a_foreign_one_only_where_the_class_says_so),
+        cmocka_unit_test(labels_that_are_lacking_are_applied),
+        cmocka_unit_test(what_is_applied_has_everything_but_owners),
+        cmocka_unit_test(over_a_live_one_its_version_is_named_and_the_time_is_that_of_the_content),
+        cmocka_unit_test(a_conflict_with_the_old_driver_is_none_and_others_are_named),
+        cmocka_unit_test(an_owner_is_added_by_its_uid_and_found_by_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

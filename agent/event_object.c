@@ -25,6 +25,7 @@ const struct event_row event_rows[EVENT_REASONS] = {
     [EVENT_SECRET_INVALID] = { "SecretInvalid", "Warning", "Pod", NULL },
     [EVENT_SECRET_FOREIGN] = { "SecretNotOurs", "Warning", "Pod", NULL },
     [EVENT_SECRET_DENIED] = { "SecretDenied", "Warning", "Pod", NULL },
+    [EVENT_SECRET_SYNCED] = { "SecretSynced", "Normal", "Pod", NULL },
     [EVENT_AUDIT_HEAD] = { "AuditHead", "Normal", "Node", "locket.dev/audit-head" },
 };
 

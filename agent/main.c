@@ -140,6 +140,7 @@ static void start_secrets(struct program *p)
         .classes = p->classes,
         .pods = p->pods,
         .line = p->line,
+        .sinks = { p->audit, p->events },
         .check_ms = p->config.secret_check_ms,
         .metrics = p->metrics,
         .results = AM_SECRET_SYNCS,

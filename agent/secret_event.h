@@ -6,6 +6,7 @@
 #ifndef LOCKET_AGENT_SECRET_EVENT_H
 #define LOCKET_AGENT_SECRET_EVENT_H
 
+#include "agent/events.h"
 #include "agent/secret_apply.h"
 
 /* Everything is borrowed. */
@@ -19,7 +20,8 @@ struct secret_event {
     const struct error *err; /* NULL: none */
 };
 
-/* Once per transition. Never blocks. */
-void secret_event(const struct secret_event *event);
+/* A line of the log and an Event on the pod; once per transition. events may be NULL. Never blocks.
+ */
+void secret_event(struct events *events, const struct secret_event *event);
 
 #endif

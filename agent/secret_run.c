@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/secret_run.h"
 
+#include "lib/base/clock.h"
+
 /* The bytes of a file, borrowed; false: it did not come. */
 static bool find_file(const Locket__Cluster__V1__SyncRequest *in, const char *path,
                       struct secret *ret)
@@ -61,6 +63,32 @@ static int find_owners(const struct secret_run *run, struct kube_owners *ret, st
     return 0;
 }
 
+/* One line for content that was taken to the API server, or was to be. */
+static void note(const struct secret_run *run, const struct secret_write *write,
+                 const struct error *err, int64_t took_ms)
+{
+    const struct secret_data *data = write->wish.data;
+    autofree struct audit_object *objects = xcalloc(data->count + 1, sizeof(*objects));
+    const struct audit_entry entry = { .event = AUDIT_SYNC,
+                                       .pod_ns = run->class->ns,
+                                       .pod_name = run->pod_name,
+                                       .pod_uid = run->pod_uid,
+                                       .volume_id = run->files->volume_id,
+                                       .class_name = run->class->name,
+                                       .provider = run->class->provider,
+                                       .secret = write->wish.object->name,
+                                       .objects = objects,
+                                       .object_count = data->count,
+                                       .err = err->code ? err : NULL,
+                                       .took_ms = took_ms };
+
+    for (size_t i = 0; i < data->count; i++)
+        objects[i] = (struct audit_object){ .name = data->list[i].key,
+                                            .path = data->list[i].key,
+                                            .value = &data->list[i].bytes };
+    audit_add(run->audit, &entry);
+}
+
 int secret_run(const struct secret_run *run, size_t place, enum secret_result *ret,
                struct error *err)
 {
@@ -79,11 +107,18 @@ int secret_run(const struct secret_run *run, size_t place, enum secret_result *r
         .owners = &owners,
     };
 
+    int64_t started = clock_mono_ms();
+    struct error mine = { 0 };
+    int result;
+
     *ret = SECRET_INVALID;
     if (make_data(run, place, &data, err) < 0)
         return -1;
     *ret = SECRET_FAILED;
     if (find_owners(run, &owners, err) < 0)
         return -1;
-    return secret_apply(&write, ret, err);
+    result = secret_apply(&write, ret, &mine);
+    if (*ret == SECRET_APPLIED || *ret == SECRET_DENIED)
+        note(run, &write, &mine, clock_mono_ms() - started);
+    return result < 0 ? error_copy(err, &mine) : 0;
 }

@@ -6,6 +6,7 @@
 #ifndef LOCKET_AGENT_SECRET_RUN_H
 #define LOCKET_AGENT_SECRET_RUN_H
 
+#include "agent/audit.h"
 #include "agent/pod_watch.h"
 #include "agent/secret_apply.h"
 #include "lib/model/class.h"
@@ -16,6 +17,7 @@ struct secret_run {
     struct kube_api *api;
     struct cancel *cancel;
     struct pod_watch *pods;
+    struct audit *audit; /* NULL: none */
     const char *pod_name;
     const char *pod_uid;
     const struct class *class;
@@ -23,7 +25,8 @@ struct secret_run {
 };
 
 /* Takes the class's secretObject at this place from the files to the API server, owned by the pod's
- * owners; by the pod itself when it has none. Blocks for some calls.
+ * owners; by the pod itself when it has none. What is written, or denied, is a line of the audit.
+ * Blocks for some calls.
  * Errors: with *ret INVALID those of secret_object_check and secret_data_make, or a file that is
  * not there; else those of secret_apply; UNAVAILABLE while the pod is not known. */
 must_check int secret_run(const struct secret_run *run, size_t place, enum secret_result *ret,

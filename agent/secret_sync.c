@@ -297,7 +297,7 @@ static int64_t settle(const struct turn *turn, const struct secret_object *objec
         st->not_before_ms = 0;
     (void)pthread_mutex_unlock(&r->sync->lock);
     if (news)
-        secret_event(&event);
+        secret_event(r->sync->config.sinks.events, &event);
     return ms;
 }
 
@@ -309,6 +309,7 @@ static int sync_one(const struct turn *turn, size_t place,
     struct secret_run run = { .api = r->sync->config.api,
                               .cancel = &r->sync->cancel,
                               .pods = r->sync->config.pods,
+                              .audit = r->sync->config.sinks.audit,
                               .pod_name = r->pod_name,
                               .pod_uid = r->pod_uid,
                               .class = turn->class,

@@ -9,6 +9,7 @@
 
 #include "agent/class_cache.h"
 #include "agent/driver_line.h"
+#include "agent/note.h"
 #include "agent/pod_watch.h"
 #include "lib/base/metrics.h"
 
@@ -25,7 +26,8 @@ struct secret_sync_config {
     struct class_cache *classes;
     struct pod_watch *pods;
     struct driver_line *line;
-    int64_t check_ms; /* how often a Secret is looked at that nobody here changed; +-25 % */
+    struct note_sinks sinks; /* Events, and the audit of what is written */
+    int64_t check_ms;        /* how often a Secret is looked at that nobody here changed; +-25 % */
     struct metrics *metrics;
     size_t results; /* row with label result */
     size_t written; /* row with labels provider, os_type */

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Secrets of the cluster made of the files of volumes, on a real API server with real garbage
-collection: two nodes, each with an agent and a driver, and ReplicaSets with pods on both."""
+collection: two nodes, each with an agent and a driver, and Deployments with pods on both."""
 import base64
 import json
 import os
@@ -47,9 +47,9 @@ def two_deployments_share_a_secret_until_both_are_gone(world):
     expect_equal(kinds, {"ReplicaSet"}, "owners' kinds")
     for pod in pods:
         pod.unpublish()
-    world.delete_set("left")
+    world.delete_deployment("left")
     world.wait_for_owners("shared", {"right"})
-    world.delete_set("right")
+    world.delete_deployment("right")
     world.wait_for_end("shared")
 
 

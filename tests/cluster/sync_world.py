@@ -27,7 +27,9 @@ def data_of(secret):
 
 
 def owners_of(secret):
-    return {o["name"] for o in (secret or {"metadata": {}})["metadata"].get("ownerReferences", [])}
+    """Names of its owners; of a ReplicaSet its Deployment's."""
+    owners = (secret or {"metadata": {}})["metadata"].get("ownerReferences", [])
+    return {o["name"].rpartition("-")[0] if o["kind"] == "ReplicaSet" else o["name"] for o in owners}
 
 
 class TwoNodes(World):
@@ -125,38 +127,40 @@ class TwoNodes(World):
         self.cluster.apply(made)
 
     def roll_out(self, name, class_name):
-        """A ReplicaSet with a pod on each node."""
+        """A Deployment with a pod on each node, which we are scheduler and kubelet of."""
         labels = {"app": name}
-        template = pod_object(name, "shop")
+        containers = pod_object(name, "shop")["spec"]["containers"]
         self.cluster.apply({
-            "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name, "namespace": "shop"},
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "shop"},
             "spec": {"replicas": 2, "selector": {"matchLabels": labels}, "template": {
-                "metadata": {"labels": labels}, "spec": {"containers": template["spec"]["containers"]}}}})
-        uid = self.find(self.set_path(name))["metadata"]["uid"]
-        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": uid,
-                 "controller": True, "blockOwnerDeletion": True}
-        return [self.run_pod(f"{name}-{i}", node, number, owner).must_publish(class_name)
-                for i, (node, number) in enumerate(((self.node, "n1"), (self.second, "n2")))]
+                "metadata": {"labels": labels}, "spec": {"containers": containers}}}})
+        names = wait_until(lambda: self.pods_of(name), 20, f"the pods of {name}")
+        return [self.run_pod(pod, *node).must_publish(class_name) for pod, node in
+                zip(names, ((self.node, "n1"), (self.second, "n2")))]
 
-    def run_pod(self, name, node, node_name, owner):
-        self.cluster.apply(pod_object(name, "shop", node_name, ownerReferences=[owner]))
+    def pods_of(self, name):
+        path = f"/api/v1/namespaces/shop/pods?labelSelector=app%3D{name}"
+        names = [p["metadata"]["name"] for p in self.cluster.call("GET", path)["items"]]
+        return names if len(names) == 2 else None
+
+    def run_pod(self, name, node, node_name):
+        target = {"apiVersion": "v1", "kind": "Node", "name": node_name}
+        self.cluster.call("POST", f"/api/v1/namespaces/shop/pods/{name}/binding", {
+            "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target})
         pod = self.make_pod_of(name)
         pod.node = node
         pod.target = node.target_root / f"pods/{pod.uid}/volumes/kubernetes.io~csi/v/mount"
         return pod
 
-    @staticmethod
-    def set_path(name):
-        return f"/apis/apps/v1/namespaces/shop/replicasets/{name}"
-
-    def delete_set(self, name):
-        self.cluster.call("DELETE", self.set_path(name))
+    def delete_deployment(self, name):
+        self.cluster.call("DELETE", f"/apis/apps/v1/namespaces/shop/deployments/{name}",
+                          {"propagationPolicy": "Background"})
 
     def retire(self, pods):
         for pod in pods:
             pod.unpublish()
-        for name in {pod.name.rpartition("-")[0] for pod in pods}:
-            self.delete_set(name)
+        for name in {pod.name.rsplit("-", 2)[0] for pod in pods}:
+            self.delete_deployment(name)
 
     def rotate(self, pods, password=None, **values):
         """The store has other values; these pods' drivers fetch them. Returns the password."""

@@ -110,8 +110,7 @@ static void a_copy_is_the_same_and_any_edit_is_not(void **state)
         "[{secretName: b, type: t, labels: {l: x}, data: [{key: k, objectName: o}]}]",
         "[{secretName: a, type: u, labels: {l: x}, data: [{key: k, objectName: o}]}]",
         "[{secretName: a, type: t, labels: {l: y}, data: [{key: k, objectName: o}]}]",
-        "[{secretName: a, type: t, labels: {l: x}, annotations: {n: m}, "
-        "data: [{key: k, objectName: o}]}]",
+        "[{secretName: a, type: t, annotations: {n: m}, data: [{key: k, objectName: o}]}]",
         "[{secretName: a, type: t, labels: {l: x}, data: [{key: j, objectName: o}]}]",
         "[{secretName: a, type: t, labels: {l: x}, data: [{key: k, objectName: p}]}]",
         "[{secretName: a, type: t, labels: {l: x}, data: [{key: k, objectName: o}, {}]}]",

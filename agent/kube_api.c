@@ -263,12 +263,34 @@ static struct http_tls tls_of(const struct kube_config *c)
     };
 }
 
+static void mark_answered(struct kube_api *api)
+{
+    (void)pthread_mutex_lock(&api->lock);
+    api->answered_ms = clock_mono_ms();
+    (void)pthread_mutex_unlock(&api->lock);
+}
+
+struct stream {
+    struct kube_api *api;
+    const struct kube_request *request;
+};
+
+/* A stream's answer is its beginning and every event: its end may be far off. */
+static int pass_on(void *arg, const void *bytes, size_t len, struct error *err)
+{
+    struct stream *s = arg;
+
+    mark_answered(s->api);
+    return s->request->sink(s->request->sink_arg, bytes, len, err);
+}
+
 static int ask(struct kube_api *api, const struct kube_request *request, struct http_reply *ret,
                struct error *err)
 {
     struct headers headers CLEANUP(headers_done) = { 0 };
     autofree char *url = str_printf("%s%s", api->config.server, request->path);
     struct secret body = { 0 }; /* borrowed from the request */
+    struct stream stream = { api, request };
 
     if (make_headers(api, request, &headers, err) < 0)
         return -1;
@@ -286,8 +308,8 @@ static int ask(struct kube_api *api, const struct kube_request *request, struct 
                          .reply_bytes_max = KUBE_REPLY_MAX,
                          .allow_link_local = true, /* the cluster's admin said where it is */
                          .cancel = request->cancel,
-                         .sink = request->sink,
-                         .sink_arg = request->sink_arg,
+                         .sink = request->sink ? pass_on : NULL,
+                         .sink_arg = &stream,
                      },
                      ret, err);
 }
@@ -299,9 +321,7 @@ static void count(struct kube_api *api, const char *method, long status)
 
     if (status) {
         (void)snprintf(code, sizeof(code), "%ld", status);
-        (void)pthread_mutex_lock(&api->lock);
-        api->answered_ms = clock_mono_ms();
-        (void)pthread_mutex_unlock(&api->lock);
+        mark_answered(api);
     }
     if (api->metrics.metrics)
         metrics_add(api->metrics.metrics, api->metrics.requests, labels, 1);

@@ -492,6 +492,20 @@ static void a_watch_that_hangs_ends_when_it_is_told(void **state)
     assert_in_range(clock_mono_ms() - began, 0, 2500);
 }
 
+/* Readiness asks this, and on a node without volumes there is no other call. */
+static void a_server_that_took_a_watch_up_has_answered(void **state)
+{
+    struct run *r = new_run("hquiet");
+
+    (void)state;
+    put(r, "a");
+    start(r);
+    wait_for_truth(r, "a watch that goes on");
+    assert_true(kube_api_answered_ms(r->api) > 0);
+    kube_watch_end(r->watch);
+    free_run(r);
+}
+
 static int make(void **state)
 {
     (void)state;
@@ -513,6 +527,7 @@ int main(void)
         cmocka_unit_test(a_server_in_trouble_is_not_hammered),
         cmocka_unit_test(a_failure_is_told_until_it_is_over),
         cmocka_unit_test(a_watch_that_hangs_ends_when_it_is_told),
+        cmocka_unit_test(a_server_that_took_a_watch_up_has_answered),
     };
 
     return cmocka_run_group_tests(tests, make, unmake);

@@ -183,7 +183,7 @@ $(BUILD)/bench/floor_%: $(BUILD)/obj/tests/bench/floor_server.o $(COMMON)
 	@$(CC) $(LDFLAGS) -Wl,--no-as-needed -o $@ $^ $(SYSLIBS_$*)
 
 # --- what people type -----------------------------------------------------------------------------
-.PHONY: deps demo test check conformance e2e e2e-cluster bench soak fuzz sanitize install clean help
+.PHONY: deps demo test check conformance e2e e2e-cluster e2e-node bench soak fuzz sanitize install clean help
 # make again, once what the step before installed is there; on all cores unless -j says otherwise.
 again = +$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 deps:          ## install what is missing of packages.txt
@@ -209,6 +209,11 @@ e2e: all       ## against servers that somebody else wrote (needs Go)
 	@BUILD=$(BUILD) tests/e2e/run.sh
 e2e-cluster: all ## agent and driver against a real API server, etcd and controller manager (needs Go)
 	@BUILD=$(BUILD) tests/cluster/run.sh
+e2e-node:      ## the DaemonSet on a real kubelet with containerd and runc (needs Go, root)
+	@tests/check/deps.sh build image test node
+	@+$(MAKE) --no-print-directory image ARCHES=$(native)
+	@+IMAGE=localhost/locket-faults $(MAKE) --no-print-directory BUILD=$(BUILD)/faults FLAVOR=faults image ARCHES=$(native)
+	@BUILD=$(BUILD) tests/node/run.sh
 bench: all     ## the table of speed and memory, build/bench.json
 	@BUILD=$(BUILD) tests/bench/run.sh
 soak: tests faults ## 10,000 rotations under readers, each fault point ROUNDS (100) times, 1,000 races
@@ -228,7 +233,8 @@ sanitize:      ## all C suites under ASan and UBSan, the in-process ones under T
 	@BUILD=$(BUILD) tests/check/sanitize.sh
 .PHONY: image image-test
 ARCHES ?= amd64 arm64
-foreign = $(filter-out $(shell dpkg --print-architecture),$(ARCHES))
+native = $(shell dpkg --print-architecture)
+foreign = $(filter-out $(native),$(ARCHES))
 binaries = $(foreach a,$(ARCHES),$(a)=$(BUILD)/$(if $(filter $(a),$(foreign)),$(a)/)bin)
 image:         ## an OCI image of the programs for ARCHES, in $(BUILD)/image
 	@tests/check/deps.sh build image $(foreign:%=cross-%)

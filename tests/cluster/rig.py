@@ -45,7 +45,14 @@ class Refused(Exception):
 
 
 class Cluster:
-    """The control plane and its administrator's calls."""
+    """The control plane and its administrator's calls. A rig with nodes adds to these."""
+
+    address = "127.0.0.1"  # where the API server listens
+    fixed_port = None
+    controllers = ["garbage-collector-controller", "namespace-controller", "serviceaccount-controller",
+                   "deployment-controller", "replicaset-controller"]
+    server_flags = ()
+    users = ()  # more rows of the file of tokens: token,user,uid,"group"
 
     def __init__(self, programs):
         self.programs = programs
@@ -53,6 +60,7 @@ class Cluster:
         self.folder.mkdir()
         self.token = secrets.token_urlsafe(24)
         self.etcd_port, self.peer_port, self.port, self.kcm_port = free_ports(4)
+        self.port = self.fixed_port or self.port
         self.url = f"https://127.0.0.1:{self.port}"
         self.ca_file = self.folder / "certs" / "apiserver.crt"
         self.audit_log = self.folder / "audit.log"
@@ -71,9 +79,8 @@ class Cluster:
 
     def make_files(self):
         run(["openssl", "genrsa", "-out", self.folder / "sa.key", "2048"])
-        (self.folder / "tokens.csv").write_text(
-            f'{self.token},admin,admin,"system:masters"\n', encoding="ascii"
-        )
+        rows = [f'{self.token},admin,admin,"system:masters"', *self.users]
+        (self.folder / "tokens.csv").write_text("\n".join(rows) + "\n", encoding="ascii")
         (self.folder / "audit.yaml").write_text(AUDIT_POLICY, encoding="ascii")
         self.kubeconfig = self.write_kubeconfig("admin", self.token)
 
@@ -104,7 +111,7 @@ class Cluster:
         self.programs.start(
             "apiserver",
             [self.program("kube-apiserver"), f"--etcd-servers=http://127.0.0.1:{self.etcd_port}",
-             "--bind-address=127.0.0.1", f"--secure-port={self.port}",
+             f"--bind-address={self.address}", f"--secure-port={self.port}",
              "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
              f"--cert-dir={self.folder}/certs", "--authorization-mode=Node,RBAC", "--allow-privileged=true",
              f"--token-auth-file={self.folder}/tokens.csv",
@@ -113,7 +120,8 @@ class Cluster:
              f"--service-account-key-file={self.folder}/sa.key",
              f"--service-account-signing-key-file={self.folder}/sa.key",
              f"--audit-policy-file={self.folder}/audit.yaml",
-             f"--audit-log-path={self.audit_log}", "--service-cluster-ip-range=10.0.0.0/24"],
+             f"--audit-log-path={self.audit_log}", "--service-cluster-ip-range=10.0.0.0/24",
+             *self.server_flags],
             self.is_ready,
         )
 
@@ -123,8 +131,7 @@ class Cluster:
             [self.program("kube-controller-manager"), f"--kubeconfig={self.kubeconfig}",
              "--bind-address=127.0.0.1", f"--secure-port={self.kcm_port}",
              f"--cert-dir={self.folder}/kcm", "--leader-elect=false",
-             "--controllers=garbage-collector-controller,namespace-controller,"
-             "serviceaccount-controller,deployment-controller,replicaset-controller",
+             "--controllers=" + ",".join(self.controllers), f"--root-ca-file={self.ca_file}",
              f"--service-account-private-key-file={self.folder}/sa.key",
              "--use-service-account-credentials=false"],
             lambda: accepts_tcp(self.kcm_port),

@@ -17,11 +17,12 @@ if ! reason=$("$root/tests/tools/usable.sh"); then
     echo "0 passed, 0 failed, 1 skipped"
     exit 0
 fi
-"$root/tests/tools/build.sh" openbao wire >/dev/null
 cd "$root"
-
 scripts=("$@")
-[[ $# -gt 0 ]] || scripts=("$here"/*.py)
+if [[ $# == 0 ]]; then
+    tests/tools/build.sh openbao wire >/dev/null
+    scripts=("$here"/*.py)
+fi
 passed=0 failed=0 skipped=0
 lines=$(mktemp)
 trap 'rm -f "$lines"' EXIT

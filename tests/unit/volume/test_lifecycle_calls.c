@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every system call of a volume's whole life fails once: publish, two rotations, a republish and an
- * unpublish over real mounts, and a restart in between. Each answers an error or success, the pod
- * sees old files or new files, nothing leaks, and the next try succeeds.
+ * Every system call of a volume's whole life fails once: publish, rotations, a republish, made
+ * ready for the driver before, and an unpublish over real mounts, and a restart in between. Each
+ * answers an error or success, the pod sees old files or new files, nothing leaks, and the next try
+ * succeeds.
  */
 /* WRAP: openat __openat_2 syscall write renameat symlinkat mkdirat unlinkat umount2 */
 /* WRAP: statx fstatat readlinkat */
@@ -12,6 +13,7 @@
 #include "driver/volume/atomic_writer.h"
 #include "driver/volume/lifecycle.h"
 #include "driver/volume/recovery.h"
+#include "driver/volume/rollback.h"
 #include "driver/volume/rotation.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -323,6 +325,16 @@ static int refresh(struct error *err)
     return rotation_refresh(&w.app, v, &changed, err);
 }
 
+static int hand_back(struct error *err)
+{
+    struct volume *v autovolume = volume_table_get(w.app.volumes, "csi-1");
+    bool changed = false;
+
+    if (!v)
+        return error_set(err, CODE_NOT_FOUND, "no such volume");
+    return rollback_prepare(&w.app, v, &changed, err);
+}
+
 static int unpublish(struct error *err)
 {
     return lifecycle_unpublish(&w.app, "csi-1", w.target, err);
@@ -334,9 +346,10 @@ static const struct step {
     enum sight before;
     enum sight after;
 } steps[] = {
-    { "a publish", publish, NOTHING, OLD },      { "a republish", publish, OLD, OLD },
-    { "a rotation", refresh, OLD, NEW },         { "the next rotation", refresh, NEW, NEXT },
-    { "a late republish", publish, NEXT, NEXT }, { "an unpublish", unpublish, NEXT, NOTHING },
+    { "a publish", publish, NOTHING, OLD },    { "a republish", publish, OLD, OLD },
+    { "a rotation", refresh, OLD, NEW },       { "the next rotation", refresh, NEW, NEXT },
+    { "a way back", hand_back, NEXT, NEXT },   { "another rotation", refresh, NEXT, OLD },
+    { "a late republish", publish, OLD, OLD }, { "an unpublish", unpublish, OLD, NOTHING },
 };
 
 /* What must hold after a step that met the fault. */

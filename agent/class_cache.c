@@ -12,9 +12,13 @@
 
 #define GROUP_PATH "/apis/secrets-store.csi.x-k8s.io"
 
+enum { VERSION_PAUSE_MS = 10000 /* between two questions for the API's version that failed */ };
+
 /* One watch: of a namespace, or (ns "") of the cluster. */
 struct scope {
     struct class_cache *cache;
+    struct scope *next; /* of those that end */
+    const char *version;
     char *ns;
     struct kube_watch *watch;
     uint64_t round; /* the watch's thread's own: the list that it is in */
@@ -36,7 +40,9 @@ struct class_cache {
     struct place *places;     /* guarded by lock */
     size_t place_count;       /* guarded by lock */
     struct scope *cluster;    /* guarded by lock; NULL: namespaces one by one */
+    struct scope *ending;     /* guarded by lock; nobody waits for them */
     const char *version;      /* guarded by lock; of the API, NULL: not known yet */
+    int64_t version_ms;       /* guarded by lock; when it was asked for last; 0: never */
 };
 
 /* --- what watches tell -------------------------------------------------------------------------
@@ -93,25 +99,36 @@ static bool serves(const struct tree *group, const char *version)
     return false;
 }
 
-/* v1, or v1alpha1 where nothing else is served. Caller holds the lock. */
-static const char *version_of(struct class_cache *cache)
+/* Asks for the version of the API, if it is not known: v1, or v1alpha1 where nothing else is
+ * served. Until then it is taken for v1. Caller holds no lock: a server may be slow. */
+static void learn_version(struct class_cache *cache)
 {
     struct tree *group autotree = NULL;
+    int64_t now = clock_mono_ms();
+    bool due;
 
-    if (cache->version)
-        return cache->version;
-    if (kube_get(cache->config.api, GROUP_PATH, NULL, &group, NULL) < 0)
-        return "v1";
+    (void)pthread_mutex_lock(&cache->lock);
+    due = !cache->version && (!cache->version_ms || now - cache->version_ms > VERSION_PAUSE_MS);
+    cache->version_ms = due ? now : cache->version_ms;
+    (void)pthread_mutex_unlock(&cache->lock);
+    if (!due || kube_get(cache->config.api, GROUP_PATH, NULL, &group, NULL) < 0)
+        return;
+    (void)pthread_mutex_lock(&cache->lock);
     cache->version = !serves(group, "v1") && serves(group, "v1alpha1") ? "v1alpha1" : "v1";
-    return cache->version;
+    (void)pthread_mutex_unlock(&cache->lock);
 }
 
 /* Caller holds the lock. */
-static char *collection(struct class_cache *cache, const char *ns)
+static const char *version_of(const struct class_cache *cache)
+{
+    return cache->version ? cache->version : "v1";
+}
+
+static char *collection(const char *version, const char *ns)
 {
     struct strbuf path autostrbuf = { 0 };
 
-    strbuf_printf(&path, GROUP_PATH "/%s", version_of(cache));
+    strbuf_printf(&path, GROUP_PATH "/%s", version);
     if (*ns) {
         strbuf_add_text(&path, "/namespaces/");
         url_encode(&path, ns, false);
@@ -124,34 +141,51 @@ static char *collection(struct class_cache *cache, const char *ns)
 static struct scope *scope_start(struct class_cache *cache, const char *ns)
 {
     struct scope *s = xcalloc(1, sizeof(*s));
-    autofree char *path = collection(cache, ns);
+    autofree char *path = collection(version_of(cache), ns);
     struct kube_watch_config watch = {
         .api = cache->config.api, .path = path, .event = on_event, .arg = s
     };
 
     s->cache = cache;
+    s->version = version_of(cache);
     s->ns = xstrdup(ns);
     s->watch = kube_watch_start(&watch);
     return s;
 }
 
-static void scope_stop(struct scope *s)
+/* It ends in its own time: whoever holds the lock does not wait. Caller holds the lock. */
+static void scope_end(struct class_cache *cache, struct scope *s)
 {
     if (!s)
         return;
-    kube_watch_stop(s->watch);
-    free(s->ns);
-    free(s);
+    kube_watch_end(s->watch);
+    s->next = cache->ending;
+    cache->ending = s;
+}
+
+/* Waits for those that end. Caller holds no lock. */
+static void reap(struct class_cache *cache)
+{
+    struct scope *s;
+    struct scope *next;
+
+    (void)pthread_mutex_lock(&cache->lock);
+    s = take(cache->ending);
+    (void)pthread_mutex_unlock(&cache->lock);
+    for (; s; s = next) {
+        next = s->next;
+        kube_watch_stop(s->watch);
+        free(s->ns);
+        free(s);
+    }
 }
 
 /* One watch for all: the store keeps of them what was asked for. Caller holds the lock. */
 static void widen(struct class_cache *cache)
 {
     cache->cluster = scope_start(cache, "");
-    for (struct place *p = cache->places; p; p = p->hh.next) {
-        scope_stop(p->scope);
-        p->scope = NULL;
-    }
+    for (struct place *p = cache->places; p; p = p->hh.next)
+        scope_end(cache, take(p->scope));
     log_event(LOG_INFO, "classes of the whole cluster are watched",
               WITH_NUMBER(KEY_COUNT, (int64_t)cache->place_count));
 }
@@ -161,8 +195,20 @@ static void narrow(struct class_cache *cache)
 {
     for (struct place *p = cache->places; p; p = p->hh.next)
         p->scope = scope_start(cache, p->ns);
-    scope_stop(cache->cluster);
-    cache->cluster = NULL;
+    scope_end(cache, take(cache->cluster));
+}
+
+/* Begins a watch anew that was begun for another version than the server has. Caller holds the
+ * lock.
+ */
+static void correct(struct class_cache *cache, struct scope **slot)
+{
+    struct scope *s = *slot;
+
+    if (!s || strcmp(s->version, version_of(cache)) == 0)
+        return;
+    *slot = scope_start(cache, s->ns);
+    scope_end(cache, s);
 }
 
 /* Caller holds the lock. */
@@ -189,7 +235,7 @@ static struct place *place_of(struct class_cache *cache, const char *ns)
 /* Caller holds the lock. */
 static void place_free(struct class_cache *cache, struct place *p)
 {
-    scope_stop(p->scope);
+    scope_end(cache, p->scope);
     class_store_want(&cache->store, p->ns, false);
     HASH_DEL(cache->places, p);
     cache->place_count--;
@@ -199,6 +245,7 @@ static void place_free(struct class_cache *cache, struct place *p)
 
 void class_cache_hold(struct class_cache *cache, const char *ns)
 {
+    learn_version(cache);
     (void)pthread_mutex_lock(&cache->lock);
     place_of(cache, ns)->volumes++;
     (void)pthread_mutex_unlock(&cache->lock);
@@ -222,15 +269,19 @@ void class_cache_tidy(struct class_cache *cache)
     struct place *p;
     struct place *next;
 
+    learn_version(cache);
     (void)pthread_mutex_lock(&cache->lock);
     HASH_ITER(hh, cache->places, p, next)
     {
+        correct(cache, &p->scope);
         if (!p->volumes && now - p->idle_ms > CLASS_LINGER_MS)
             place_free(cache, p);
     }
+    correct(cache, &cache->cluster);
     if (cache->cluster && cache->place_count <= CLASS_WATCHES_MAX / 2)
         narrow(cache);
     (void)pthread_mutex_unlock(&cache->lock);
+    reap(cache);
 }
 
 size_t class_cache_watches(struct class_cache *cache)
@@ -270,9 +321,10 @@ static char *object_path(struct class_cache *cache, const char *ns, const char *
     struct strbuf path autostrbuf = { 0 };
     autofree char *base = NULL;
 
+    learn_version(cache);
     (void)pthread_mutex_lock(&cache->lock);
     place_of(cache, ns)->idle_ms = clock_mono_ms();
-    base = collection(cache, ns);
+    base = collection(version_of(cache), ns);
     (void)pthread_mutex_unlock(&cache->lock);
     strbuf_add_text(&path, base);
     strbuf_add_char(&path, '/');
@@ -340,7 +392,8 @@ void class_cache_free(struct class_cache *cache)
     {
         place_free(cache, p);
     }
-    scope_stop(cache->cluster);
+    scope_end(cache, take(cache->cluster));
+    reap(cache);
     class_store_done(&cache->store);
     (void)pthread_mutex_destroy(&cache->lock);
     free(cache);

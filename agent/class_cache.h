@@ -40,11 +40,12 @@ must_check int class_cache_peek(struct class_cache *cache, const char *ns, const
 must_check int class_cache_get(struct class_cache *cache, const char *ns, const char *name,
                                struct class **ret, struct error *err);
 
-/* A volume of this namespace came, or left. Block about a second at most. */
+/* A volume of this namespace came, or left. hold may ask the server once for the API's version. */
 void class_cache_hold(struct class_cache *cache, const char *ns);
 void class_cache_release(struct class_cache *cache, const char *ns);
 
-/* Ends watches of namespaces that have had no volume for CLASS_LINGER_MS. */
+/* Ends watches of namespaces that have had no volume for CLASS_LINGER_MS, and waits about a second
+ * for them and for those that a watch of the cluster took the place of. */
 void class_cache_tidy(struct class_cache *cache);
 
 /* Why the classes are not current, if they are not: false when all watches work. */

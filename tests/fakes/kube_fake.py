@@ -14,7 +14,8 @@ Below /apis/fake.dev/v1/fault/<kind> each call is answered wrongly in a way of i
     POST /fake/delete/<plural>/<ns>/<name>
     POST /fake/bookmark/<plural>        to whoever watches
     POST /fake/set/<plural>             {"streams": bool, "page": n, "token": text}
-    POST /fake/fault/<plural>           {"on": "list" or "watch", "kind": ..., "after": events, "times": n}
+    POST /fake/fault/<plural>           {"on": "list", "more", "watch" or "get", "kind": ...,
+                                         "after": events, "times": n}
     POST /fake/heal/<plural>            no faults any more
     POST /fake/compact/<plural>         forgets history and continue tokens: 410
     POST /fake/drop/<plural>            ends the watches that run
@@ -242,8 +243,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def one(self, world, key):
         fault = world.take_fault("get")
-        if fault["kind"].startswith("s"):
-            return self.refuse(int(fault["kind"][1:]))
+        self.misbehave(fault, 3)
         with world.changed:
             thing = world.objects.get(key)
         if not thing:
@@ -273,7 +273,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.answer(200, {"kind": "ThingList", "apiVersion": "v1", "metadata": meta,
                                  "items": items})
 
-    def misbehave(self, fault):
+    def misbehave(self, fault, hang_s=NEVER_S):
         """A call that goes wrong before its answer's first byte; then Stop is raised."""
         kind = fault["kind"]
         answers = {
@@ -291,8 +291,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             answers[kind]()
             raise Stop
         if kind == "hang":
-            time.sleep(NEVER_S)
-            raise Stop
+            time.sleep(hang_s)
+            self.vanish()
         if kind[0] == "s" and kind[1:].isdigit():
             self.refuse(int(kind[1:]))
             raise Stop

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* WRAP: cancel_sleep_ms */
+/*
+ * The classes that a node needs, over a server that may be away, silent or forgetful.
+ */
+#include <pthread.h>
+
+#include "agent/class_cache.h"
+#include "tests/fakes/kube_fake.h"
+
+#define PLURAL "secretproviderclasses"
+
+enum { PATIENCE_MS = 10000, SOON_MS = 900, SPEED = 10 };
+
+bool __real_cancel_sleep_ms(struct cancel *c, int64_t ms);
+bool __wrap_cancel_sleep_ms(struct cancel *c, int64_t ms);
+
+/* The pauses between calls, ten times shorter. */
+bool __wrap_cancel_sleep_ms(struct cancel *c, int64_t ms)
+{
+    return __real_cancel_sleep_ms(c, ms / SPEED);
+}
+
+struct world {
+    struct kube_fake fake;
+    struct kube_api *api;
+    struct class_cache *cache;
+    pthread_mutex_t lock;
+    struct strbuf told; /* guarded by lock; "NAMESPACE/NAME " of each change */
+};
+
+static void on_change(void *arg, const char *ns, const char *name, bool forced)
+{
+    struct world *w = arg;
+
+    (void)pthread_mutex_lock(&w->lock);
+    strbuf_printf(&w->told, "%s/%s%s ", ns, name, forced ? "!" : "");
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+static int make(void **state)
+{
+    struct world *w = xcalloc(1, sizeof(*w));
+    struct class_cache_config config = { .changed = on_change, .arg = w };
+
+    kube_fake_start(&w->fake, NULL);
+    w->api = kube_fake_client(&w->fake, NULL);
+    (void)pthread_mutex_init(&w->lock, NULL);
+    config.api = w->api;
+    w->cache = class_cache_new(&config);
+    *state = w;
+    return 0;
+}
+
+static int unmake(void **state)
+{
+    struct world *w = *state;
+
+    class_cache_free(w->cache);
+    kube_api_free(w->api);
+    kube_fake_stop(&w->fake);
+    strbuf_done(&w->told);
+    (void)pthread_mutex_destroy(&w->lock);
+    free(w);
+    return 0;
+}
+
+static void put(struct world *w, const char *ns, const char *name, const char *provider)
+{
+    autofree char *body =
+        str_printf("{\"apiVersion\":\"secrets-store.csi.x-k8s.io/v1\",\"kind\":"
+                   "\"SecretProviderClass\",\"metadata\":{\"name\":\"%s\",\"namespace\":\"%s\"},"
+                   "\"spec\":{\"provider\":\"%s\",\"parameters\":{\"a\":\"b\"}}}",
+                   name, ns, provider);
+
+    kube_fake_tell(&w->fake, body, "put/" PLURAL);
+}
+
+static void set_fault(struct world *w, const char *where, const char *kind)
+{
+    autofree char *body =
+        str_printf("{\"on\":\"%s\",\"kind\":\"%s\",\"after\":0,\"times\":100000}", where, kind);
+
+    kube_fake_tell(&w->fake, body, "fault/" PLURAL);
+}
+
+/* "" when it is not known. The caller frees. */
+static char *known_provider(struct world *w, const char *ns, const char *name)
+{
+    struct class *class autoclass = NULL;
+    struct error err = { 0 };
+    bool known = false;
+
+    if (class_cache_peek(w->cache, ns, name, &known, &class, &err) < 0)
+        fail_msg("%s", err.msg);
+    return xstrdup(class ? class->provider : "");
+}
+
+static void wait_for(struct world *w, const char *ns, const char *name, const char *provider)
+{
+    autofree char *got = known_provider(w, ns, name);
+    int64_t until = clock_mono_ms() + PATIENCE_MS;
+
+    while (strcmp(got, provider) != 0 && clock_mono_ms() < until) {
+        clock_sleep_ms(5);
+        free(got);
+        got = known_provider(w, ns, name);
+    }
+    assert_string_equal(got, provider);
+}
+
+static bool was_told(struct world *w, const char *text)
+{
+    bool is;
+
+    (void)pthread_mutex_lock(&w->lock);
+    is = strstr(strbuf_text(&w->told), text) != NULL;
+    (void)pthread_mutex_unlock(&w->lock);
+    return is;
+}
+
+static void wait_told(struct world *w, const char *text)
+{
+    int64_t until = clock_mono_ms() + PATIENCE_MS;
+
+    while (!was_told(w, text) && clock_mono_ms() < until)
+        clock_sleep_ms(5);
+    assert_true(was_told(w, text));
+}
+
+static void expect_get(struct world *w, const char *ns, const char *name, enum code code)
+{
+    struct class *class autoclass = NULL;
+    struct error err = { 0 };
+    int result = class_cache_get(w->cache, ns, name, &class, &err);
+
+    if (err.code != code || (result == 0) != (code == CODE_OK))
+        fail_msg("%s/%s: %s %s", ns, name, code_name(err.code), err.msg);
+}
+
+static void wait_for_failure(struct world *w, bool failed)
+{
+    int64_t until = clock_mono_ms() + PATIENCE_MS;
+    struct error err = { 0 };
+
+    while (class_cache_failure(w->cache, &err) != failed && clock_mono_ms() < until)
+        clock_sleep_ms(5);
+    assert_int_equal(class_cache_failure(w->cache, &err), failed);
+}
+
+/* --- tests --- */
+
+static void a_class_is_asked_for_once_and_then_watched(void **state)
+{
+    struct world *w = *state;
+
+    put(w, "shop", "app", "one");
+    expect_get(w, "shop", "app", CODE_OK);
+    for (int i = 0; i < 10; i++)
+        expect_get(w, "shop", "app", CODE_OK);
+    assert_int_equal(kube_fake_asked(&w->fake, PLURAL "/app"), 1);
+    assert_int_equal(kube_fake_asked(&w->fake, "resourceVersion=0"), 1);
+    put(w, "shop", "app", "two");
+    wait_for(w, "shop", "app", "two");
+    wait_told(w, "shop/app ");
+    expect_get(w, "shop", "none", CODE_NOT_FOUND);
+    put(w, "shop", "none", "late");
+    wait_for(w, "shop", "none", "late");
+}
+
+static void a_list_that_says_the_same_is_no_edit_and_what_it_lacks_is_gone(void **state)
+{
+    struct world *w = *state;
+
+    put(w, "shop", "same", "one");
+    put(w, "shop", "edited", "one");
+    put(w, "shop", "gone", "one");
+    class_cache_hold(w->cache, "shop");
+    wait_for(w, "shop", "gone", "one");
+    kube_fake_tell(&w->fake, NULL, "drop/" PLURAL);
+    put(w, "shop", "edited", "two");
+    kube_fake_tell(&w->fake, NULL, "delete/" PLURAL "/shop/gone");
+    kube_fake_tell(&w->fake, NULL, "compact/" PLURAL);
+    wait_for(w, "shop", "edited", "two");
+    wait_for(w, "shop", "gone", "");
+    wait_told(w, "shop/edited ");
+    wait_told(w, "shop/gone ");
+    assert_false(was_told(w, "shop/same"));
+    expect_get(w, "shop", "gone", CODE_NOT_FOUND);
+}
+
+static void what_is_known_serves_while_the_server_is_away(void **state)
+{
+    struct world *w = *state;
+
+    put(w, "shop", "app", "one");
+    class_cache_hold(w->cache, "shop");
+    wait_for(w, "shop", "app", "one");
+    wait_for_failure(w, false);
+    set_fault(w, "get", "s503");
+    set_fault(w, "watch", "vanish");
+    kube_fake_tell(&w->fake, NULL, "drop/" PLURAL);
+    wait_for_failure(w, true);
+    put(w, "shop", "app", "two");
+    expect_get(w, "shop", "app", CODE_OK);
+    expect_get(w, "shop", "other", CODE_UNAVAILABLE);
+    wait_for(w, "shop", "app", "one");
+    kube_fake_tell(&w->fake, NULL, "heal/" PLURAL);
+    wait_for(w, "shop", "app", "two");
+    wait_for_failure(w, false);
+}
+
+static void hold_many(struct world *w, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        autofree char *ns = str_printf("n%d", i);
+
+        class_cache_hold(w->cache, ns);
+    }
+}
+
+static void eight_namespaces_are_watched_one_by_one_and_nine_by_one_watch(void **state)
+{
+    struct world *w = *state;
+
+    for (int i = 0; i < 9; i++) {
+        autofree char *ns = str_printf("n%d", i);
+
+        put(w, ns, "app", "one");
+    }
+    put(w, "foreign", "app", "one");
+    hold_many(w, 0, 8);
+    assert_int_equal(class_cache_watches(w->cache), 8);
+    wait_for(w, "n7", "app", "one");
+    hold_many(w, 8, 9);
+    assert_int_equal(class_cache_watches(w->cache), 1);
+    wait_for(w, "n8", "app", "one");
+    for (int i = 0; i < 9; i++) {
+        autofree char *ns = str_printf("n%d", i);
+
+        put(w, ns, "app", "two");
+        wait_for(w, ns, "app", "two");
+    }
+    put(w, "foreign", "app", "two");
+    put(w, "n0", "last", "one");
+    wait_for(w, "n0", "last", "one");
+    wait_for(w, "foreign", "app", ""); /* went by, and was not kept */
+    assert_false(was_told(w, "foreign"));
+    class_cache_tidy(w->cache);
+    assert_int_equal(class_cache_watches(w->cache), 1);
+}
+
+static void *get_in_silence(void *arg)
+{
+    struct class *class autoclass = NULL;
+
+    (void)!class_cache_get(arg, "shop", "silent", &class, NULL);
+    return NULL;
+}
+
+/* Nor by a watch that is to end, nor by somebody who asks. */
+static void nobody_is_held_up_by_a_server_that_answers_nothing(void **state)
+{
+    struct world *w = *state;
+    struct error err = { 0 };
+    pthread_t asker;
+    int64_t began;
+
+    put(w, "shop", "app", "one");
+    class_cache_hold(w->cache, "shop");
+    wait_for(w, "shop", "app", "one");
+    set_fault(w, "watch", "hang");
+    kube_fake_tell(&w->fake, "{\"on\":\"get\",\"kind\":\"hang\",\"times\":1}", "fault/" PLURAL);
+    assert_int_equal(pthread_create(&asker, NULL, get_in_silence, w->cache), 0);
+    began = clock_mono_ms();
+    hold_many(w, 0, 12);
+    expect_get(w, "shop", "app", CODE_OK);
+    (void)class_cache_failure(w->cache, &err);
+    assert_int_equal(class_cache_watches(w->cache), 1);
+    assert_in_range(clock_mono_ms() - began, 0, SOON_MS);
+    (void)pthread_join(asker, NULL);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_class_is_asked_for_once_and_then_watched, make, unmake),
+        cmocka_unit_test_setup_teardown(
+            a_list_that_says_the_same_is_no_edit_and_what_it_lacks_is_gone, make, unmake),
+        cmocka_unit_test_setup_teardown(what_is_known_serves_while_the_server_is_away, make,
+                                        unmake),
+        cmocka_unit_test_setup_teardown(
+            eight_namespaces_are_watched_one_by_one_and_nine_by_one_watch, make, unmake),
+        cmocka_unit_test_setup_teardown(nobody_is_held_up_by_a_server_that_answers_nothing, make,
+                                        unmake),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

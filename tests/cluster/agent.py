@@ -18,6 +18,11 @@ from world import World
 
 
 @test
+def an_agent_of_a_node_without_volumes_is_ready(world):
+    wait_until(lambda: world.page("/readyz")[0] == 200, 10, "/readyz")
+
+
+@test
 def a_class_of_the_cluster_becomes_files_and_a_pod_status(world):
     pod = world.publish("web")
     expect_equal(pod.files(), world.values, "files")

@@ -126,6 +126,7 @@ static void take_report(struct cluster_service *self, const Locket__Cluster__V1_
         .target = in->target,
         .objects = objects,
         .object_count = in->n_objects,
+        .taken_over = in->taken_over,
     };
     struct synced_volume synced = {
         .volume_id = in->volume_id,

@@ -6,6 +6,7 @@
 #include "agent/kube_watch.h"
 #include "agent/pod_status_apply.h"
 #include "agent/pod_status_object.h"
+#include "agent/pod_status_row.h"
 #include "agent/status_pace.h"
 #include "lib/base/clock.h"
 #include "lib/base/crypto.h"
@@ -23,17 +24,12 @@ enum {
     BACK_SPREAD_MS = 1000,
 };
 
-/* One object, and the volumes that it tells of. */
+/* One object, and when it is written. */
 struct status {
     struct pod_status *ps;
     struct due_item due;
     char *key; /* NAMESPACE/NAME */
-    char *ns;
-    char *name;
-    char *pod_name;
-    char *pod_uid;
-    char *class_name;
-    struct entry *entries; /* sorted by target; the first is the one upstream's fields tell of */
+    struct status_row row;
     uint8_t applied[SHA256_BYTES]; /* digest of what was written last */
     bool is_applied;
     bool looked;  /* whose it was before us is known */
@@ -46,18 +42,6 @@ struct status {
     UT_hash_handle hh;
 };
 
-/* One volume. */
-struct entry {
-    char *volume_id;
-    char *target;
-    struct object_version *objects;
-    size_t object_count;
-    uint64_t told; /* the round in which the driver told of it last */
-    struct status *status;
-    struct entry *next; /* of the same status */
-    UT_hash_handle hh;
-};
-
 struct pod_status {
     struct kube_api *api;
     struct pod_status_metrics metrics;
@@ -67,98 +51,21 @@ struct pod_status {
     struct kube_watch *watch;
     struct cancel cancel;
     pthread_mutex_t lock;
-    struct status *statuses; /* guarded by lock, as all below and what they hold */
-    struct entry *entries;
-    uint64_t round;   /* one for each driver that came */
-    int64_t round_ms; /* when the last one came */
-    bool plain;       /* the CRD is the old driver's: it has no field for a second target */
+    struct status *statuses;   /* guarded by lock, as all below and what they hold */
+    struct row_entry *entries; /* by volume id */
+    uint64_t round;            /* one for each driver that came */
+    int64_t round_ms;          /* when the last one came */
+    bool plain; /* the CRD is the old driver's: it has no field for a second target */
 };
-
-/* --- memory ------------------------------------------------------------------------------------
- */
-
-static void entry_free(struct entry *e)
-{
-    object_versions_free(e->objects, e->object_count);
-    free(e->volume_id);
-    free(e->target);
-    free(e);
-}
 
 /* Caller holds the lock. */
 static void status_unref(struct status *s)
 {
     if (--s->refs)
         return;
+    row_done(&s->row);
     free(s->key);
-    free(s->ns);
-    free(s->name);
-    free(s->pod_name);
-    free(s->pod_uid);
-    free(s->class_name);
     free(s);
-}
-
-/* --- what an object says -----------------------------------------------------------------------
- */
-
-static int by_id_and_version(const void *a, const void *b)
-{
-    const struct object_version *x = a;
-    const struct object_version *y = b;
-    int order = strcmp(x->id, y->id);
-
-    return order ? order : strcmp(x->version, y->version);
-}
-
-/* The union of all volumes' objects by id: pointers into the entries. Caller holds the lock. */
-static struct object_version *union_of(const struct status *s, size_t *ret_count)
-{
-    size_t most = 0;
-    size_t count = 0;
-    struct object_version *all;
-
-    for (const struct entry *e = s->entries; e; e = e->next)
-        most += e->object_count;
-    all = xcalloc(most + 1, sizeof(*all));
-    most = 0;
-    for (const struct entry *e = s->entries; e; e = e->next)
-        for (size_t i = 0; i < e->object_count; i++)
-            all[most++] = e->objects[i];
-    qsort(all, most, sizeof(*all), by_id_and_version);
-    for (size_t i = 0; i < most; i++)
-        if (!count || strcmp(all[count - 1].id, all[i].id) != 0)
-            all[count++] = all[i];
-    *ret_count = count;
-    return all;
-}
-
-/* What is to be written. Caller holds the lock. */
-static void write_body(const struct status *s, struct strbuf *out)
-{
-    size_t count = 0;
-    size_t others = 0;
-    autofree struct object_version *objects = union_of(s, &count);
-    autofree const char **targets = NULL;
-    struct pod_status_facts facts = {
-        .ns = s->ns,
-        .name = s->name,
-        .node_label = s->ps->node_label,
-        .pod_name = s->pod_name,
-        .pod_uid = s->pod_uid,
-        .class_name = s->class_name,
-        .target = s->entries->target,
-        .objects = objects,
-        .object_count = count,
-    };
-
-    for (const struct entry *e = s->entries->next; e && !s->ps->plain; e = e->next) {
-        targets = xrealloc(targets, (others + 1) * sizeof(*targets));
-        targets[others++] = e->target;
-    }
-    facts.other_targets = targets;
-    facts.other_target_count = others;
-    pod_status_write(&facts, out);
 }
 
 /* --- writing -----------------------------------------------------------------------------------
@@ -203,28 +110,58 @@ static void settle(struct status *s, const struct pod_status_write *w, const str
 
     if (err->code && !s->pace.failures)
         log_failure(LOG_WARN, "pod status not written: tried again until it is", KEY_POD,
-                    s->pod_name, err);
+                    s->row.pod_name, err);
     if (s->ps->metrics.metrics)
         metrics_add(s->ps->metrics.metrics, s->ps->metrics.applied, label, 1);
     s->busy = false;
     s->looked = !err->code && !s->lost;
     s->is_applied = s->looked && sha256(w->body.text, w->body.len, s->applied, NULL) == 0;
-    if (s->entries)
+    if (s->row.entries)
         due_queue_set(s->ps->due, &s->due, clock_mono_ms() + next_ms(s, err));
 }
 
 /* False: its volumes left while it waited. */
 static bool prepare(struct status *s, struct pod_status_write *ret)
 {
-    if (!s->entries)
+    if (!s->row.entries)
         return false;
-    s->changed = s->lost = false;
-    write_body(s, &ret->body);
-    ret->path = str_printf(GROUP_PATH "/namespaces/%s/" PLURAL "/%s", s->ns, s->name);
-    ret->pod_name = xstrdup(s->pod_name);
-    ret->pod_uid = xstrdup(s->pod_uid);
+    s->lost = false;
+    ret->path = str_printf(GROUP_PATH "/namespaces/%s/" PLURAL "/%s", s->row.ns, s->row.name);
+    ret->pod_name = xstrdup(s->row.pod_name);
+    ret->pod_uid = xstrdup(s->row.pod_uid);
     ret->looked = s->looked;
     return true;
+}
+
+/* Whose it was; what it said is shown on, unless the pod is another one by now. */
+static int look(struct status *s, const struct pod_status_write *w, struct error *err)
+{
+    struct object_list said CLEANUP(object_list_done) = { 0 };
+    bool found = false;
+
+    if (pod_status_look(w, &found, &said, err) < 0)
+        return -1;
+    (void)pthread_mutex_lock(&s->ps->lock);
+    if (found && row_wants_shown(&s->row) && strcmp(s->row.pod_uid, w->pod_uid) == 0)
+        row_show(&s->row, &said);
+    (void)pthread_mutex_unlock(&s->ps->lock);
+    return 0;
+}
+
+static int write_one(struct status *s, struct pod_status_write *w, struct error *err)
+{
+    struct pod_status *ps = s->ps;
+    bool wanted;
+
+    if (!w->looked && look(s, w, err) < 0)
+        return -1;
+    (void)pthread_mutex_lock(&ps->lock);
+    wanted = s->row.entries != NULL;
+    s->changed = false;
+    if (wanted)
+        row_write(&s->row, ps->node_label, ps->plain, &w->body);
+    (void)pthread_mutex_unlock(&ps->lock);
+    return wanted ? pod_status_apply(w, err) : 0;
 }
 
 static void run_job(void *arg)
@@ -241,7 +178,7 @@ static void run_job(void *arg)
     wanted = prepare(s, &write);
     (void)pthread_mutex_unlock(&ps->lock);
     if (wanted)
-        (void)!pod_status_apply(&write, &err);
+        (void)!write_one(s, &write, &err);
     (void)pthread_mutex_lock(&ps->lock);
     if (wanted)
         settle(s, &write, &err);
@@ -348,50 +285,30 @@ static void on_back(void *arg)
 /* Caller holds the lock. */
 static struct status *status_of(struct pod_status *ps, const struct pod_volume *v)
 {
-    autofree char *name = NULL;
+    struct status_row row CLEANUP(row_done) = { 0 };
     struct status *s;
 
-    if (pod_status_name(v->pod_name, v->ns, v->class_name, &name, NULL) < 0)
+    if (row_init(&row, v, NULL) < 0)
         return NULL;
-    s = find_status(ps, v->ns, name);
+    s = find_status(ps, v->ns, row.name);
     if (s)
         return s;
     s = xcalloc(1, sizeof(*s));
     s->ps = ps;
     s->refs = 1;
-    s->key = str_printf("%s/%s", v->ns, name);
-    s->ns = xstrdup(v->ns);
-    s->name = take(name);
-    s->pod_name = xstrdup(v->pod_name);
-    s->pod_uid = xstrdup(v->pod_uid);
-    s->class_name = xstrdup(v->class_name);
+    s->key = str_printf("%s/%s", v->ns, row.name);
+    s->row = row;
+    row = (struct status_row){ 0 };
     HASH_ADD_KEYPTR(hh, ps->statuses, s->key, strlen(s->key), s);
     return s;
 }
 
-/* The pod of this name may be another one now. Caller holds the lock. */
-static void set_pod(struct status *s, const char *uid)
+/* Caller holds the lock. */
+static struct row_entry *entry_add(struct status *s, const struct pod_volume *v)
 {
-    if (strcmp(s->pod_uid, uid) == 0)
-        return;
-    free(s->pod_uid);
-    s->pod_uid = xstrdup(uid);
-    s->looked = s->is_applied = false;
-}
+    struct row_entry *e = row_add(&s->row, v);
 
-/* In the order of targets. Caller holds the lock. */
-static struct entry *entry_add(struct status *s, const struct pod_volume *v)
-{
-    struct entry *e = xcalloc(1, sizeof(*e));
-    struct entry **at = &s->entries;
-
-    e->volume_id = xstrdup(v->volume_id);
-    e->target = xstrdup(v->target);
     e->status = s;
-    while (*at && strcmp((*at)->target, e->target) < 0)
-        at = &(*at)->next;
-    e->next = *at;
-    *at = e;
     HASH_ADD_KEYPTR(hh, s->ps->entries, e->volume_id, strlen(e->volume_id), e);
     return e;
 }
@@ -404,14 +321,28 @@ static bool is_same(const struct status *s)
 
     if (!s->is_applied)
         return false;
-    write_body(s, &body);
+    row_write(&s->row, s->ps->node_label, s->ps->plain, &body);
     return sha256(body.text, body.len, digest, NULL) == 0 &&
            memcmp(digest, s->applied, sizeof(digest)) == 0;
 }
 
+/* What a volume holds now. Its pod may be another one of the same name, and its content may be of
+ * before us: then whose the object is has to be looked at (again). Caller holds the lock. */
+static void entry_set(struct status *s, struct row_entry *e, const struct pod_volume *v)
+{
+    if (row_set_pod(&s->row, v->pod_uid))
+        s->looked = s->is_applied = false;
+    row_set(&s->row, e, v);
+    e->told = s->ps->round;
+    if (row_wants_shown(&s->row) && !s->is_applied)
+        s->looked = false;
+    if (!is_same(s) || s->busy)
+        touch(s, 0);
+}
+
 bool pod_status_set(struct pod_status *ps, const struct pod_volume *volume)
 {
-    struct entry *e = NULL;
+    struct row_entry *e = NULL;
     struct status *s;
     bool is_new;
 
@@ -421,32 +352,21 @@ bool pod_status_set(struct pod_status *ps, const struct pod_volume *volume)
     is_new = !e && s;
     if (is_new)
         e = entry_add(s, volume);
-    if (s) {
-        set_pod(s, volume->pod_uid);
-        object_versions_free(e->objects, e->object_count);
-        e->objects = object_versions_copy(volume->objects, volume->object_count);
-        e->object_count = volume->object_count;
-        e->told = ps->round;
-        if (!is_same(s) || s->busy)
-            touch(s, 0);
-    }
+    if (s)
+        entry_set(s, e, volume);
     (void)pthread_mutex_unlock(&ps->lock);
     return is_new;
 }
 
 /* Takes the volume out. The status that nobody is left of, out of the table; NULL: others are.
  * Caller holds the lock. */
-static struct status *leave(struct pod_status *ps, struct entry *e)
+static struct status *leave(struct pod_status *ps, struct row_entry *e)
 {
     struct status *s = e->status;
-    struct entry **at = &s->entries;
 
-    while (*at != e)
-        at = &(*at)->next;
-    *at = e->next;
     HASH_DEL(ps->entries, e);
-    entry_free(e);
-    if (s->entries) {
+    row_remove(&s->row, e);
+    if (s->row.entries) {
         touch(s, 0); /* it tells of one target less */
         return NULL;
     }
@@ -463,12 +383,12 @@ static void status_end(struct pod_status *ps, struct status *s)
 }
 
 /* Takes the volume (NULL: there is none) out and unlocks. */
-static bool remove_unlocking(struct pod_status *ps, struct entry *e, char **ret_ns)
+static bool remove_unlocking(struct pod_status *ps, struct row_entry *e, char **ret_ns)
 {
     struct status *s = NULL;
 
     if (e) {
-        *ret_ns = xstrdup(e->status->ns);
+        *ret_ns = xstrdup(e->status->row.ns);
         s = leave(ps, e);
     }
     (void)pthread_mutex_unlock(&ps->lock);
@@ -479,7 +399,7 @@ static bool remove_unlocking(struct pod_status *ps, struct entry *e, char **ret_
 
 bool pod_status_remove(struct pod_status *ps, const char *volume_id, char **ret_ns)
 {
-    struct entry *e = NULL;
+    struct row_entry *e = NULL;
 
     (void)pthread_mutex_lock(&ps->lock);
     HASH_FIND_STR(ps->entries, volume_id, e);
@@ -496,7 +416,7 @@ void pod_status_expect_all(struct pod_status *ps)
 
 bool pod_status_take_untold(struct pod_status *ps, char **ret_ns)
 {
-    struct entry *e = NULL;
+    struct row_entry *e = NULL;
 
     (void)pthread_mutex_lock(&ps->lock);
     if (clock_mono_ms() - ps->round_ms >= POD_STATUS_TOLD_MS)

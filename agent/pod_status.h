@@ -2,7 +2,8 @@
  *
  * pod_status.h - keeps a SecretProviderClassPodStatus for each pod and class of this node: written
  * when what it says changes, every ten minutes, and when somebody deleted it. Output only: nothing
- * in the objects is ever read back as a path or an identity. Their end is the garbage collector's.
+ * in the objects is ever read back as a path or an identity; of one that was there before us the
+ * versions are shown on. Their end is the garbage collector's.
  */
 #ifndef LOCKET_AGENT_POD_STATUS_H
 #define LOCKET_AGENT_POD_STATUS_H
@@ -24,6 +25,8 @@ struct pod_volume {
     const char *target;
     const struct object_version *objects;
     size_t object_count;
+    bool taken_over; /* the content was there before us: what an object of this pod says of it is
+                        shown until it changes, since controllers restart what has changed */
 };
 
 struct pod_status_metrics {

@@ -6,7 +6,9 @@
 #ifndef LOCKET_AGENT_POD_STATUS_APPLY_H
 #define LOCKET_AGENT_POD_STATUS_APPLY_H
 
-#include "agent/kube_api.h"
+#include "agent/pod_status_row.h"
+
+enum { POD_STATUS_SHOWN_MAX = 2 * FILESET_FILES_MAX };
 
 /* A piece of work, with copies of all it needs. */
 struct pod_status_write {
@@ -23,9 +25,14 @@ struct pod_status_write {
 /* Frees what it holds. */
 void pod_status_write_done(struct pod_status_write *write);
 
-/* Applies the object by force. Before the first time looks whose it is: one that is left of an
- * earlier pod of the same name (a StatefulSet's) would be collected with its owner, so that one
- * goes, under a test of resourceVersion. Errors: those of kube_call. */
+/* Looks whose the object is that is there. One of an earlier pod of the same name (a StatefulSet's)
+ * would be collected with its owner, so that one goes, under a test of resourceVersion. Of one of
+ * this pod *ret_found tells, and *ret gets what it says: at most POD_STATUS_SHOWN_MAX objects.
+ * Ownership: object_list_done. Errors: those of kube_call. */
+must_check int pod_status_look(const struct pod_status_write *write, bool *ret_found,
+                               struct object_list *ret, struct error *err);
+
+/* Applies the object by force. Errors: those of kube_call. */
 must_check int pod_status_apply(const struct pod_status_write *write, struct error *err);
 
 #endif

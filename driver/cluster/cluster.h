@@ -23,6 +23,7 @@ struct volume_report {
     bool mounted;
     const struct object_version *versions;
     size_t version_count;
+    bool taken_over; /* its content was there before us: what the cluster shows of it stands */
     const struct error *err;    /* of the last refresh; NULL: it succeeded */
     int64_t changed_at_unix_ms; /* when a fetch first brought the content that is there */
 };

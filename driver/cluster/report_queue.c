@@ -45,6 +45,7 @@ static Report *report_new(const struct volume_report *v)
     r->error = copy(v->err ? v->err->msg : NULL);
     r->mounted = v->mounted;
     r->changed_at_unix_ms = v->changed_at_unix_ms;
+    r->taken_over = v->taken_over;
     r->objects = xcalloc(v->version_count + 1, sizeof(*r->objects));
     for (size_t i = 0; i < v->version_count; i++) {
         r->objects[i] = xmalloc(sizeof(**r->objects));

@@ -411,26 +411,26 @@ int operation_record_end(struct operation *op, struct error *err)
 {
     struct record *r = &op->volume->record;
     int64_t phase = r->phase;
-    bool write;
     int result = 0;
 
     fileset_sort(&op->files);
     if (FAULT("publish.before_published", err) < 0 || volume_begin_write(op->volume, err) < 0)
         return -1;
     pthread_mutex_lock(&op->volume->lock);
-    /* What a writing provider wrote is not read: its word for it is that another version is there.
-     */
-    if (r->writing && r->phase == RECORD_PUBLISHED && !same_versions(r, &op->files))
+    /* Versions are sticky: a new text over the same bytes is no change. Where the provider writes
+     * itself they are all we know of the bytes. */
+    if (r->writing && r->phase == RECORD_PUBLISHED && r->version_count &&
+        !same_versions(r, &op->files))
         op->changed = true;
-    /* Versions are sticky: a new text over the same bytes is no change. */
-    write = op->changed || r->phase != RECORD_PUBLISHED;
-    if (write || r->version_count == 0)
+    op->recorded = op->changed || r->phase != RECORD_PUBLISHED ||
+                   (!r->version_count && op->files.version_count);
+    if (op->recorded)
         remember(op, clock_unix_ms());
     else
         op->volume->fetched_at_unix_ms = clock_unix_ms();
     op->volume->refresh_at_unix_ms = op->files.refresh_at_unix_ms;
     op->volume->unsure = false;
-    if (write)
+    if (op->recorded)
         result = state_save(&op->app->state, r, err);
     if (result < 0)
         r->phase = phase; /* a first publish is undone with its record */

@@ -23,6 +23,7 @@ struct operation {
     bool made_target;              /* by this operation */
     int64_t reserved_bytes;        /* of the budget, by this operation */
     bool changed;                  /* did a file change? */
+    bool recorded;                 /* is anything of it new to the record? */
     struct object_version *before; /* versions until it changed; sorted by id */
     size_t before_count;
 };

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/volume/report.h"
 
+/* Is what is there from before us (another driver, or a record that was lost)? One whose provider
+ * writes itself is known by its versions alone. */
+static bool is_taken_over(const struct record *record)
+{
+    return record->generation == 0 && !(record->writing && record->version_count);
+}
+
 void report_volume(struct lifecycle *app, const struct record *record, bool mounted,
                    const struct error *err)
 {
@@ -14,6 +21,7 @@ void report_volume(struct lifecycle *app, const struct record *record, bool moun
         .mounted = mounted,
         .versions = record->versions,
         .version_count = record->version_count,
+        .taken_over = is_taken_over(record),
         .err = err,
         .changed_at_unix_ms = record->changed_at_unix_ms,
     };

@@ -342,7 +342,7 @@ static void tell_round(struct operation *op, const struct refresh_before *before
 
     count(op->app, v, mine, op->changed, started_us);
     tell(v, mine, op->changed, before->failed);
-    if (op->changed || mine->code)
+    if (op->recorded || mine->code)
         report_volume(op->app, &v->record, true, mine->code ? mine : NULL);
     note_refresh(op, before, mine->code ? mine : NULL, (clock_mono_us() - started_us) / 1000);
     pthread_mutex_lock(&v->lock);

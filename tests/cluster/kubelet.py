@@ -114,6 +114,14 @@ class Kubelet:
             else:
                 self.set_up(pod, volumes)
 
+    def set_up_before(self, pod):
+        """A pod that another driver has set up already; its volume."""
+        volumes = [Volume(self, pod, spec) for spec in inline_volumes(pod)]
+        self.volumes[pod["metadata"]["uid"]] = volumes
+        for volume in volumes:
+            volume.is_set_up = True
+        return volumes[0].inner
+
     def set_up(self, pod, volumes):
         answers = [v.publish().code == "OK" for v in volumes if not v.is_set_up]
         if all(answers) and self.environment(pod) is not None and not is_ready(pod):

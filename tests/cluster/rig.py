@@ -161,6 +161,15 @@ class Cluster:
             raise Refused(error.code, error.read().decode(errors="replace")) from None
         return text if raw else json.loads(text)
 
+    def watch(self, path):
+        """The events of a watch, until the server ends it."""
+        request = urllib.request.Request(
+            self.url + path, headers={"Authorization": f"Bearer {self.token}"})
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        with urllib.request.urlopen(request, timeout=600, context=context) as answer:
+            for line in answer:
+                yield json.loads(line)
+
     def apply(self, *objects):
         """Applies objects on the server's side, as kubectl does."""
         path = self.folder / "apply.json"

@@ -9,9 +9,11 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
+import old_driver
 from harness import expect, expect_equal, run, run_tests, test, wait_until
 from node import mounts_left
 from objects import GROUP, e2e_class, inline_pod
+from reloader import Reloader
 from stage import AUDIENCES, Stage
 
 KEY = "-----BEGIN KEY-----\nZm9v\n-----END KEY-----\n"  # what e2e_provider.py has for "fookey"
@@ -197,6 +199,110 @@ def the_metrics_have_the_known_names_labels_and_true_values(world):
         "rotation_reconcile_duration_sec_count": {"os_type": "linux"},
     }.items():
         wait_until(lambda n=name, w=wanted: world.series(n, w) > 0, 15, f"{name}{wanted}")
+
+
+def objects_of(world, name, class_name):
+    status = world.status(name, "default", class_name)
+    return {o["id"]: o["version"] for o in status["status"]["objects"]}
+
+
+def managers(world, name, class_name):
+    meta = world.status(name, "default", class_name)["metadata"]
+    return {row["manager"] for row in meta["managedFields"]}
+
+
+def mounts_at(volumes):
+    """Which mounts are there: their ids tell whether one was made anew."""
+    lines = pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    at = {fields[4]: fields[0] for fields in map(str.split, lines)}
+    return [at[str(v.target)] for v in volumes]
+
+
+WORKLOADS = 20
+
+
+@test
+def a_change_of_drivers_restarts_no_workload_and_a_rotation_each_once(world):
+    world.make_class("swap", "default", ["foo"])
+    world.cluster.apply(*[inline_pod(f"old-{i}", "default", {"v": "swap"}) for i in range(WORKLOADS)])
+    volumes = []
+    for pod in world.kubelet.pods():
+        volume = world.kubelet.set_up_before(pod)
+        old_driver.leave_mount(volume.target)
+        old_driver.leave_files(volume.target, {"foo": "secret"}, mode=0)
+        old_driver.leave_status(world.cluster, pod, volume.target, "swap", {"secret/foo": "old-7f3a"})
+        volumes.append(volume)
+    expect_equal(len(volumes), WORKLOADS, "volumes of the old driver")
+    mounts = mounts_at(volumes)
+    reloader = Reloader(world.cluster, "default")
+    world.swap_programs()
+    for i in range(WORKLOADS):
+        wait_until(lambda n=f"old-{i}": "locket" in managers(world, n, "swap"), 20, "the adoption")
+    for _ in range(2):
+        world.refresh_all(volumes)
+        world.swap_programs()
+        world.wait_told(WORKLOADS)
+    world.cluster.call("DELETE", world.status_path("old-0", "default", "swap"))
+    world.wait_for_status("old-0", namespace="default", class_name="swap")
+    expect_equal(reloader.count(), {}, "restarts by the change of drivers")
+    expect_equal(objects_of(world, "old-3", "swap"), {"secret/foo": "old-7f3a"}, "versions shown")
+    world.control(audiences=AUDIENCES, rotated=True)
+    for i, volume in enumerate(volumes):
+        wait_until(lambda v=volume: v.read("foo") == "rotated", 30, "the rotation")
+        wait_until(lambda n=f"old-{i}": objects_of(world, n, "swap") == {"secret/foo": "v2"}, 20,
+                   "the rotation told")
+    world.swap_programs()
+    world.refresh_all(volumes)
+    expect_equal(reloader.count(), {f"old-{i}-default-swap": 1 for i in range(WORKLOADS)},
+                 "restarts by one rotation")
+    expect_equal(mounts_at(volumes), mounts, "mounts: none was made anew")
+    for i in range(WORKLOADS):
+        world.cluster.kubectl("delete", "pod", f"old-{i}", "-n", "default", "--wait=false")
+    world.kubelet.wait_gone("default", "old-")
+    world.control(audiences=AUDIENCES)
+
+
+@test
+def a_provider_that_writes_itself_is_mounted_rotated_and_told(world):
+    world.make_class("writing", "default", ["unused"], provider="writing-provider")
+    world.make_inline_pod("writing", "default", "writing")
+    pod, = world.kubelet.wait_ready("default", "writing")
+    volume = world.kubelet.volume(pod)
+    expect_equal(volume.files(), {"conf/user": "joe"}, "files")
+    world.wait_for_status("writing", namespace="default", class_name="writing")
+    reloader = Reloader(world.cluster, "default")
+    expect_equal(objects_of(world, "writing", "writing"), {"conf/user": "1"}, "versions")
+    world.write_values({"conf/user": "ann", "more": "new"}, "2")
+    wait_until(lambda: volume.files() == {"conf/user": "ann", "more": "new"}, 20, "the rotation")
+    wait_until(lambda: objects_of(world, "writing", "writing") == {"conf/user": "2", "more": "2"}, 10,
+               "the rotation told")
+    world.swap_programs()
+    world.refresh_all([volume])
+    expect_equal(reloader.count(), {"writing-default-writing": 1}, "restarts")
+    world.delete_and_wait("default", "writing")
+
+
+@test
+def a_live_volume_of_a_provider_that_writes_itself_goes_on(world):
+    world.write_values({"conf/user": "joe"}, "1")
+    world.make_class("writing-old", "default", ["unused"], provider="writing-provider")
+    pod = world.make_inline_pod("writing-old", "default", "writing-old")
+    volume = world.kubelet.set_up_before(pod)
+    old_driver.leave_mount(volume.target)
+    (volume.target / "conf").mkdir()
+    (volume.target / "conf/user").write_text("joe")
+    old_driver.leave_status(world.cluster, pod, volume.target, "writing-old", {"conf/user": "1"})
+    reloader = Reloader(world.cluster, "default")
+    world.kubelet.republish()
+    wait_until(lambda: "locket" in managers(world, "writing-old", "writing-old"), 20, "the adoption")
+    world.refresh_all([volume])
+    expect_equal(reloader.count(), {}, "restarts by the adoption")
+    world.write_values({"conf/user": "ann"}, "2")
+    wait_until(lambda: volume.files() == {"conf/user": "ann"}, 20, "the rotation")
+    wait_until(lambda: objects_of(world, "writing-old", "writing-old") == {"conf/user": "2"}, 10,
+               "the rotation told")
+    expect_equal(reloader.count(), {"writing-old-default-writing-old": 1}, "restarts by the rotation")
+    world.delete_and_wait("default", "writing-old")
 
 
 @test

@@ -3,7 +3,7 @@
 and two providers that are not ours."""
 import re
 
-from harness import ROOT, accepts, write_json
+from harness import ROOT, accepts, wait_until, write_json
 from kubelet import Kubelet
 from objects import GROUP, e2e_class, inline_pod
 from world import World
@@ -34,6 +34,28 @@ class Stage(World):
     def prepare_cluster(self):
         super().prepare_cluster()
         self.make_csi_driver(tokenRequests=self.token_requests)
+
+    # --- the node's programs ---------------------------------------------------------------------
+
+    def swap_programs(self):
+        """Driver and agent anew, as after a change of the DaemonSet; then kubelet's next republish,
+        which brings the tokens that no program keeps."""
+        for name in ("driver", "agent"):
+            self.programs.stop(name)
+        self.start_agent()
+        self.node.start()
+        wait_until(lambda: self.page("/readyz")[0] == 200, 20, "/readyz")
+        self.kubelet.republish()
+
+    def wait_told(self, volumes):
+        """Until the agent knows so many volumes, and has written all that there is to say."""
+        wait_until(lambda: self.metric("locket_agent_volumes") >= volumes and
+                   self.metric("locket_agent_pod_status_behind") == 0, 30, "every status written")
+
+    def refresh_all(self, volumes):
+        """Each of them once, whatever the interval is."""
+        for volume in volumes:
+            wait_until(lambda v=volume: self.node.refresh(v)["code"] == "OK", 10, "a refresh")
 
     # --- what the providers are told -------------------------------------------------------------
 

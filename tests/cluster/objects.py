@@ -46,3 +46,24 @@ def inline_pod(name, namespace, classes, read_only=True, **more):
             "volumeAttributes": {"secretProviderClass": class_name}}}
         for volume, class_name in classes.items()]
     return made
+
+
+def secret_object(name, keys, **more):
+    """One of a class's secretObjects: keys of the Secret, and the files they are of."""
+    return {"secretName": name, "type": "Opaque",
+            "data": [{"key": key, "objectName": path} for key, path in keys.items()], **more}
+
+
+def deployment(name, namespace, classes, env, replicas=2):
+    """Its pods have an inline volume for each (name: class), and variables (name: (Secret, key))."""
+    template = inline_pod("", namespace, classes)
+    template["spec"]["containers"][0]["env"] = [
+        {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+        for variable, (secret, key) in env.items()]
+    labels = {"app": name}
+    return {
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels},
+                 "template": {"metadata": {"labels": labels}, "spec": template["spec"]}},
+    }

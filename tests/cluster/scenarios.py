@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The 26 scenarios of the end-to-end tests of the driver whose place Locket takes, each with an
 assertion that can fail: against a real API server, by a strict provider that is not ours."""
+import base64
 import pathlib
 import re
 import sys
@@ -12,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 import old_driver
 from harness import expect, expect_equal, run, run_tests, test, wait_until
 from node import mounts_left
-from objects import GROUP, e2e_class, inline_pod
+from objects import GROUP, e2e_class, inline_pod, secret_object
 from reloader import Reloader
 from stage import AUDIENCES, Stage
 
@@ -151,32 +152,84 @@ def what_cannot_be_mounted_is_told_in_the_known_words(world):
         world.cluster.call("DELETE", world.classes_path("default") + "/refused")
 
 
+def data_of(secret):
+    return {k: base64.b64decode(v).decode() for k, v in ((secret or {}).get("data") or {}).items()}
+
+
+@test
+def two_deployments_share_a_secret_until_both_are_gone(world):
+    """14 to 16: four pods, and the variable that is of the Secret."""
+    world.make_class("sync", "default", ["foo", "fookey"], secretObjects=[
+        secret_object("foosecret", {"username": "foo"}, labels={"environment": "test"})])
+    env = {"SECRET_USERNAME": ("foosecret", "username")}
+    pods = [pod for name in ("sync-one", "sync-two")
+            for pod in world.roll_out(name, "default", {"v": "sync"}, env)]
+    for pod in pods:
+        expect_equal(world.kubelet.volume(pod).files(), {"foo": "secret", "fookey": KEY}, "files")
+        expect_equal(world.kubelet.environment(pod), {"SECRET_USERNAME": "secret"}, "variables")
+    secret = world.wait_owners("foosecret", "default", ["ReplicaSet"] * 2)
+    expect_equal(data_of(secret), {"username": "secret"}, "data")
+    expect_equal(secret["metadata"]["labels"], {
+        "environment": "test", "secrets-store.csi.k8s.io/managed": "true"}, "labels")
+    world.delete_deployment("sync-one", "default")
+    world.wait_owners("foosecret", "default", ["ReplicaSet"])
+    world.delete_deployment("sync-two", "default")
+    world.wait_no_secret("foosecret", "default")
+
+
+@test
+def a_class_of_the_pods_own_namespace_counts_and_no_other(world):
+    """17 to 19: one of the same name elsewhere names a provider that is none."""
+    world.make_namespace("test-ns")
+    objects = [secret_object("foosecret", {"username": "foo"})]
+    world.make_class("spaced", "default", ["foo"], provider="invalidprovider", secretObjects=objects)
+    world.make_class("spaced", "test-ns", ["foo"], secretObjects=objects)
+    env = {"SECRET_USERNAME": ("foosecret", "username")}
+    for pod in world.roll_out("spaced", "test-ns", {"v": "spaced"}, env):
+        expect_equal(world.kubelet.volume(pod).files(), {"foo": "secret"}, "files")
+        expect_equal(world.kubelet.environment(pod), {"SECRET_USERNAME": "secret"}, "variables")
+    secret = world.wait_owners("foosecret", "test-ns", ["ReplicaSet"])
+    expect_equal(data_of(secret), {"username": "secret"}, "data")
+    expect_equal(world.secret("foosecret", "default"), None, "a Secret in the other namespace")
+    world.delete_deployment("spaced", "test-ns")
+    world.wait_no_secret("foosecret", "test-ns")
+
+
 @test
 def one_pod_mounts_two_classes(world):
-    """21 to 23, as far as it is files."""
+    """21 to 23"""
     for i in (0, 1):
-        world.make_class(f"multiple-{i}", "default", ["foo", "fookey"][i:])
-    world.cluster.apply(inline_pod("multiple", "default",
-                                   {"first": "multiple-0", "second": "multiple-1"}))
-    pod, = world.kubelet.wait_ready("default", "multiple")
+        world.make_class(f"multiple-{i}", "default", ["foo", "fookey"][i:], secretObjects=[
+            secret_object(f"foosecret-{i}", {"username": ["foo", "fookey"][i]})])
+    env = {f"SECRET_{i}": (f"foosecret-{i}", "username") for i in (0, 1)}
+    pod, = world.roll_out("multiple", "default", {"first": "multiple-0", "second": "multiple-1"}, env, 1)
     expect_equal(world.kubelet.volume(pod, "first").files(), {"foo": "secret", "fookey": KEY},
                  "files of the first")
     expect_equal(world.kubelet.volume(pod, "second").files(), {"fookey": KEY}, "of the second")
+    expect_equal(world.kubelet.environment(pod), {"SECRET_0": "secret", "SECRET_1": KEY}, "variables")
     for i in (0, 1):
-        world.wait_for_status("multiple", namespace="default", class_name=f"multiple-{i}")
-    world.delete_and_wait("default", "multiple")
+        world.wait_for_status(pod["metadata"]["name"], namespace="default", class_name=f"multiple-{i}")
+        world.wait_owners(f"foosecret-{i}", "default", ["ReplicaSet"])
+    world.delete_deployment("multiple", "default")
+    for i in (0, 1):
+        world.wait_no_secret(f"foosecret-{i}", "default")
 
 
 @test
 def a_rotation_comes_without_anybody_asking_for_it(world):
-    """24, 25, as far as it is files."""
-    world.make_class("rotation", "default", ["foo"])
+    """24, 25: to the file and to the Secret."""
+    world.make_class("rotation", "default", ["foo"],
+                     secretObjects=[secret_object("rotationsecret", {"username": "foo"})])
     world.make_inline_pod("rotation", "default", "rotation")
     pod, = world.kubelet.wait_ready("default", "rotation")
     volume = world.kubelet.volume(pod)
     expect_equal(volume.read("foo"), "secret", "the file before")
+    wait_until(lambda: data_of(world.secret("rotationsecret")) == {"username": "secret"}, 60,
+               "the Secret before")
     world.control(audiences=AUDIENCES, rotated=True)
     wait_until(lambda: volume.read("foo") == "rotated", 120, "the file rotated")
+    wait_until(lambda: data_of(world.secret("rotationsecret")) == {"username": "rotated"}, 120,
+               "the Secret rotated")
     status = world.wait_for_status(
         "rotation", lambda s: s["status"]["objects"] == [{"id": "secret/foo", "version": "v2"}],
         namespace="default", class_name="rotation")
@@ -197,6 +250,8 @@ def the_metrics_have_the_known_names_labels_and_true_values(world):
         "node_unpublish_total": {"os_type": "linux"},
         "rotation_reconcile_total": {**labels, "rotated": "true"},
         "rotation_reconcile_duration_sec_count": {"os_type": "linux"},
+        "sync_k8s_secret_total": labels,
+        "k8s_secret_duration_sec_count": {"os_type": "linux"},
     }.items():
         wait_until(lambda n=name, w=wanted: world.series(n, w) > 0, 15, f"{name}{wanted}")
 
@@ -264,11 +319,13 @@ def a_change_of_drivers_restarts_no_workload_and_a_rotation_each_once(world):
 
 @test
 def a_provider_that_writes_itself_is_mounted_rotated_and_told(world):
-    world.make_class("writing", "default", ["unused"], provider="writing-provider")
+    world.make_class("writing", "default", ["unused"], provider="writing-provider",
+                     secretObjects=[secret_object("written", {"name": "conf/user"})])
     world.make_inline_pod("writing", "default", "writing")
     pod, = world.kubelet.wait_ready("default", "writing")
     volume = world.kubelet.volume(pod)
     expect_equal(volume.files(), {"conf/user": "joe"}, "files")
+    wait_until(lambda: data_of(world.secret("written")) == {"name": "joe"}, 30, "the Secret")
     world.wait_for_status("writing", namespace="default", class_name="writing")
     reloader = Reloader(world.cluster, "default")
     expect_equal(objects_of(world, "writing", "writing"), {"conf/user": "1"}, "versions")
@@ -276,6 +333,7 @@ def a_provider_that_writes_itself_is_mounted_rotated_and_told(world):
     wait_until(lambda: volume.files() == {"conf/user": "ann", "more": "new"}, 20, "the rotation")
     wait_until(lambda: objects_of(world, "writing", "writing") == {"conf/user": "2", "more": "2"}, 10,
                "the rotation told")
+    wait_until(lambda: data_of(world.secret("written")) == {"name": "ann"}, 30, "the Secret rotated")
     world.swap_programs()
     world.refresh_all([volume])
     expect_equal(reloader.count(), {"writing-default-writing": 1}, "restarts")
@@ -303,6 +361,31 @@ def a_live_volume_of_a_provider_that_writes_itself_goes_on(world):
                "the rotation told")
     expect_equal(reloader.count(), {"writing-old-default-writing-old": 1}, "restarts by the rotation")
     world.delete_and_wait("default", "writing-old")
+
+
+def serve_v1(world, served):
+    """As where the definitions are those of the years before v1; and the agent that finds them."""
+    for plural in ("secretproviderclasses", "secretproviderclasspodstatuses"):
+        world.cluster.call(
+            "PATCH", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.{GROUP}",
+            [{"op": "replace", "path": "/spec/versions/0/served", "value": served}],
+            "application/json-patch+json")
+    wait_until(lambda: served == ("v1" in {v["version"] for v in world.cluster.call(
+        "GET", f"/apis/{GROUP}")["versions"]}), 30, "the versions served")
+    world.swap_programs()
+
+
+@test
+def classes_are_read_where_only_v1alpha1_is_served(world):
+    world.make_class("aged", "default", ["foo"])
+    serve_v1(world, False)
+    try:
+        world.make_inline_pod("aged", "default", "aged")
+        pod, = world.kubelet.wait_ready("default", "aged")
+        expect_equal(world.kubelet.volume(pod).files(), {"foo": "secret"}, "files")
+        world.delete_and_wait("default", "aged")
+    finally:
+        serve_v1(world, True)
 
 
 @test

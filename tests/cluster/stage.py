@@ -2,10 +2,11 @@
 """The stage of the scenarios: what one apply of the sync overlay sets up, a kubelet that is played,
 and two providers that are not ours."""
 import re
+import time
 
-from harness import ROOT, accepts, wait_until, write_json
+from harness import ROOT, accepts, expect, wait_until, write_json
 from kubelet import Kubelet
-from objects import GROUP, e2e_class, inline_pod
+from objects import GROUP, deployment, e2e_class, inline_pod
 from world import World
 
 AUDIENCES = ["aud1", "aud2", "conjur", "api://AzureADTokenExchange", "sts.amazonaws.com"]
@@ -15,7 +16,8 @@ class Stage(World):
     """A World whose volumes rotate every second."""
 
     preset = "overlays/sync"
-    flags = ("--rotation-poll-interval=1s",)
+    flags = ("--rotation-poll-interval=1s", "--sync-secrets")
+    agent_flags = ("--sync-secrets", "--secret-check-interval=1s")
     token_requests = [{"audience": a, "expirationSeconds": 3600} for a in AUDIENCES]
 
     def __init__(self, programs):
@@ -83,6 +85,33 @@ class Stage(World):
     def delete_and_wait(self, namespace, name):
         self.cluster.kubectl("delete", "pod", name, "-n", namespace, "--wait=false")
         self.kubelet.wait_gone(namespace, name)
+
+    def roll_out(self, name, namespace, classes, env, replicas=2):
+        """A Deployment; its pods, once they are ready."""
+        self.cluster.apply(deployment(name, namespace, classes, env, replicas))
+        return self.kubelet.wait_ready(namespace, f"{name}-", replicas, 90)
+
+    def delete_deployment(self, name, namespace):
+        self.cluster.kubectl("delete", "deployment", name, "-n", namespace, "--wait=false")
+        self.kubelet.wait_gone(namespace, f"{name}-")
+
+    def secret(self, name, namespace="default"):
+        return self.find(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+
+    def wait_owners(self, name, namespace, kinds):
+        """Until the Secret's owners are of these kinds; the Secret."""
+        def owned():
+            secret = self.secret(name, namespace) or {"metadata": {}}
+            owners = secret["metadata"].get("ownerReferences", [])
+            return sorted(o["kind"] for o in owners) == sorted(kinds) and secret
+
+        return wait_until(owned, 60, f"{kinds} as owners of {namespace}/{name}")
+
+    def wait_no_secret(self, name, namespace):
+        """Until the garbage collector has taken it; and it stays away."""
+        wait_until(lambda: not self.secret(name, namespace), 60, f"the end of {namespace}/{name}")
+        time.sleep(2)  # two looks of the agent
+        expect(not self.secret(name, namespace), f"{namespace}/{name} came back")
 
     def wait_failed_mount(self, pod):
         """The text of a pod's FailedMount."""

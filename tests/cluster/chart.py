@@ -11,7 +11,7 @@ import yaml
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
 from harness import expect, expect_equal, run_tests, test, tool
-from kustomize import CHART, DAEMONSET, PRESETS, render
+from kustomize import CHART, DAEMONSET, PRESETS, documents, render
 
 FLAGS = ["--namespace=kube-system"]
 
@@ -172,6 +172,23 @@ VALUES = [
      and ("ValidatingAdmissionPolicy", "secrets-store.csi.k8s.io-startup-taint") in o
      and has("agent", "--remove-startup-taint")(o)),
     ("locket.startupTaint=false", lacks("ClusterRole", "secretproviderclasses-startup-taint-role")),
+    ("locket.agent.audit.enabled=true,locket.agent.audit.keySecret=k,locket.agent.audit.failClosed=true",
+     lambda o: has("agent", "--audit-log=-", "--audit-key=/etc/locket/audit/key")(o)
+     and has("driver", "--audit-fail-closed")(o) and "/etc/locket/audit" in mounts(o, "agent") - mounts(o, "driver")),
+    ("locket.agent.audit.enabled=false", lambda o: "audit" not in str(pod_of(o)["containers"])),
+    ("locket.agent.args={-v=2},locket.agent.resources.limits.memory=1Gi", lambda o: has("agent", "-v=2")(o)
+     and container(o, "agent")["resources"]["limits"] == {"memory": "1Gi"}),
+    ("locket.provider.args={-v=2},locket.provider.resources.limits.memory=1Gi", lambda o: has("provider", "-v=2")(o)
+     and container(o, "provider")["resources"]["limits"] == {"memory": "1Gi"}),
+    ("locket.startupTaint=true", lambda o: has("agent", "--remove-startup-taint")(o)
+     and ("ValidatingAdmissionPolicy", "secrets-store.csi.k8s.io-startup-taint") in o
+     and ("ClusterRole", "secretproviderclasses-startup-taint-role") in o),
+    ("locket.startupTaint=false", lambda o: "startup-taint" not in str(o)),
+    ("nameOverride=own", lambda o: ("DaemonSet", "csi-own") in o),
+    ("fullnameOverride=own", lambda o: ("DaemonSet", "own") in o),
+    ("windows.enabled=true,windows.spec.a=b",
+     lambda o: o[("DaemonSet", "csi-secrets-store-csi-driver-windows")]["spec"] == {"a": "b"}),
+    ("global.any=a", lambda o: daemonset(o)),
     ("locket.networkPolicies=false", lambda o: not any(kind == "NetworkPolicy" for kind, _ in o)),
     ("locket.admissionPolicies=false", lambda o: not any(kind.startswith("Validating") for kind, _ in o)),
 ]
@@ -181,6 +198,13 @@ VALUES = [
 def values_of_the_chart_before_and_ours_do_what_they_say(world):
     for words, holds in VALUES:
         expect(holds(world.objects(f"--set={words}")), words)
+
+
+@test
+def no_value_with_an_effect_is_left_out_of_that_table(_world):
+    said = [path.partition("=")[0] for words, _ in VALUES for path in words.split(",")]
+    rows = [path for path, reason in documents(CHART / "files/values.yaml")[0].items() if not reason]
+    expect_equal([row for row in rows if not any(path.startswith(row) for path in said)], [], "values that no test sets")
 
 
 @test
@@ -217,6 +241,8 @@ def the_image_of_the_driver_before_and_a_windows_that_is_not_there_are_refused(w
     said = world.refusal("--set=linux.image.repository=mirror.example/csi-secrets-store/driver")
     expect("name Locket's" in said, said)
     expect("give windows.spec" in world.refusal("--set=windows.enabled=true"), "Windows without a cluster")
+    said = world.refusal("--set=locket.agent.audit.failClosed=true")
+    expect("enable the audit" in said, said)
     spec = "windows.enabled=true,windows.spec.selector.matchLabels.app=x"
     kept = world.objects(f"--set={spec}")[("DaemonSet", "csi-secrets-store-csi-driver-windows")]["spec"]
     expect_equal(kept, {"selector": {"matchLabels": {"app": "x"}}}, "the spec as given")

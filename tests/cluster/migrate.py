@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
 import old_release
 from harness import BUILD, ROOT, expect, expect_equal, run_tests, test, tool, wait_until
-from kustomize import CHART, documents
+from kustomize import CHART, DAEMONSET, documents, render
 from node import Node
 from objects import GROUP, provider_class
 from rig import Cluster, Refused
@@ -147,6 +147,20 @@ def expect_ours(world, name, before, names):
         expect("CSI_ENDPOINT" not in str(container.get("env")), f"{container['name']} has an old variable")
 
 
+def only_ours(objects):
+    """What of these objects no release of the driver before has."""
+    theirs = {(o["kind"], o["metadata"]["name"]) for o in old_release.static_objects()}
+    return sorted({(o["kind"], o["metadata"]["name"]) for o in objects} - theirs)
+
+
+@test
+def the_page_names_all_that_only_we_have(world):
+    back = "\n".join(command for block in world.page.blocks["Back"] for command in block)
+    parts = [p for p in DAEMONSET.glob("*/**/*.yaml") if p.name != "kustomization.yaml"]
+    for kind, name in only_ours(o for path in parts for o in documents(path)):
+        expect(re.search(rf"\b{kind.lower()}\b[^\n]* {re.escape(name)}( |$)", back, re.MULTILINE), f"{kind} {name}")
+
+
 @test
 def a_check_of_a_fresh_release_finds_nothing_to_do(world):
     old_release.write_static(world.folder / "old")
@@ -187,8 +201,9 @@ def static_manifests_go_back_and_are_what_they_were(world):
     world.follow("Back", 2)
     expect_equal(containers(world.daemonset(STATIC)), THEIRS, "containers")
     expect_equal(world.picture(STATIC), world.picture_of_old, "the release")
-    expect_equal(world.daemonset("locket-provider"), None, "the provider")
-    expect_equal(world.get(f"/apis/admissionregistration.k8s.io/v1/{POLICIES}")["items"], [], "policies")
+    for kind, name in only_ours(render(DAEMONSET / "overlays/migration")):
+        done = world.cluster.kubectl("-n", "kube-system", "get", kind, name, "--ignore-not-found")
+        expect_equal(done, "", f"{kind} {name}")
     expect(world.get(f"/apis/{GROUP}/v1/namespaces/default/secretproviderclasses/app"), "classes stay")
 
 

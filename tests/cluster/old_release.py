@@ -110,12 +110,14 @@ def account():
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": "kube-system"}}
 
 
+def static_objects():
+    return [*crds(), csi_driver(), account(), *roles(), daemonset("csi-secrets-store", {"app": "csi-secrets-store"})]
+
+
 def write_static(folder):
     """A file for each object, as `kubectl apply -f` takes them."""
     folder.mkdir()
-    objects = [*crds(), csi_driver(), account(), *roles(),
-               daemonset("csi-secrets-store", {"app": "csi-secrets-store"})]
-    for number, one in enumerate(objects):
+    for number, one in enumerate(static_objects()):
         (folder / f"{number:02}.json").write_text(json.dumps(one))
     return folder
 

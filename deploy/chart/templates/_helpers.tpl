@@ -29,6 +29,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- if hasSuffix "csi-secrets-store/driver" .Values.linux.image.repository -}}
 {{- fail "linux.image.repository is the image of the driver before: name Locket's, or leave it out" -}}
 {{- end -}}
+{{- with .Values.locket.agent.audit -}}
+{{- if and .failClosed (not .enabled) -}}
+{{- fail "locket.agent.audit.failClosed: nothing could be published without lines; enable the audit, too" -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "locket.image" -}}

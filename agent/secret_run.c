@@ -55,7 +55,7 @@ static int find_owners(const struct secret_run *run, struct kube_owners *ret, st
                                     .uid = (char *)run->pod_uid };
 
     if (!pod_watch_owners(run->pods, run->class->ns, run->pod_name, run->pod_uid, ret))
-        return error_set(err, CODE_UNAVAILABLE,
+        return error_set(err, CODE_FAILED_PRECONDITION,
                          "pod %s/%s of this uid has not been seen on this node yet", run->class->ns,
                          run->pod_name);
     if (!ret->count)

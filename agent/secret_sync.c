@@ -47,6 +47,10 @@ struct secret_sync {
     pthread_mutex_t lock;
     struct row *rows; /* guarded by lock, and what they hold but the texts, which stay */
     bool ended;       /* guarded by lock: nothing is begun any more */
+
+    /* The pool's thread's own. */
+    int64_t unanswered_ms; /* the last call that the API server did not answer; 0: none */
+    int64_t probed_ms;
 };
 
 /* --- memory ---------------------------------------------------------------------------------- */
@@ -160,15 +164,39 @@ static int64_t ask(struct row *r, const struct class *class)
     return objects->count ? soonest : -1;
 }
 
-/* A class that cannot be read now is looked at again; of one that is gone nothing is wished. */
+/* Has the API server not answered since? Then one at a time tries whether it does, so that nobody
+ * waits long for its return, and its return is no rush. */
+static bool is_away(struct secret_sync *s)
+{
+    int64_t now = clock_mono_ms();
+
+    if (!s->unanswered_ms || kube_api_answered_ms(s->config.api) > s->unanswered_ms)
+        return false;
+    if (now - s->probed_ms < SECRET_PROBE_MS)
+        return true;
+    s->probed_ms = now;
+    return false;
+}
+
+/* The class as the watches brought it: no call is made for it. Of one that is gone nothing is
+ * wished, and nothing taken away. */
+static bool find_class(struct row *r, struct class **ret)
+{
+    bool known = false;
+    struct error err = { 0 };
+
+    return class_cache_peek(r->sync->config.classes, r->ns, r->class_name, &known, ret, &err) ==
+               0 &&
+           known;
+}
+
 static int64_t look_after(struct row *r)
 {
     struct class *class autoclass = NULL;
-    struct error err = { 0 };
 
-    if (class_cache_get(r->sync->config.classes, r->ns, r->class_name, &class, &err) < 0)
-        return code_is_maybe(err.code) ? SECRET_ASK_AGAIN_MS : r->sync->config.check_ms;
-    return ask(r, class);
+    if (is_away(r->sync))
+        return SECRET_RETRY_MS;
+    return find_class(r, &class) ? ask(r, class) : jittered(SECRET_CLASS_MS);
 }
 
 static void run_look(void *arg)
@@ -230,6 +258,8 @@ static int64_t next_ms(const struct secret_sync *s, const struct standing *st,
 
     if (!err->code)
         return jittered(s->config.check_ms);
+    if (s->unanswered_ms > kube_api_answered_ms(s->config.api))
+        return SECRET_RETRY_MS;
     if (result != SECRET_FAILED)
         return jittered(backoff(SECRET_DENIED_MS, SECRET_DENIED_MAX_MS, st->failures));
     ms = backoff(SECRET_RETRY_MS, SECRET_RETRY_MAX_MS, st->failures);
@@ -317,8 +347,15 @@ static int sync_one(const struct turn *turn, size_t place,
 
     *ret = SECRET_FAILED;
     if (*files->error)
-        return error_set(err, CODE_UNAVAILABLE, "%s", files->error);
+        return error_set(err, CODE_INTERNAL, "%s", files->error);
     return secret_run(&run, place, ret, err);
+}
+
+/* Did the failure come of a server that answered nothing since? */
+static bool is_unanswered(struct secret_sync *s, int64_t started_ms, const struct error *err)
+{
+    return (err->code == CODE_UNAVAILABLE || err->code == CODE_DEADLINE_EXCEEDED) &&
+           kube_api_answered_ms(s->config.api) < started_ms;
 }
 
 /* Milliseconds until any of the Secrets is looked after again. */
@@ -337,6 +374,8 @@ static int64_t sync_all(const struct turn *turn, const Locket__Cluster__V1__Sync
         if (is_held_back(turn->row, object->name, &soonest))
             continue;
         (void)!sync_one(turn, i, files, &result, &err);
+        if (is_unanswered(turn->row->sync, started / 1000, &err))
+            turn->row->sync->unanswered_ms = clock_mono_ms();
         count(turn->row->sync, turn->class, result, started);
         ms = settle(turn, object, result, &err);
         if (ms < soonest)
@@ -350,10 +389,9 @@ static void deliver(struct secret_sync *s, struct row *r, uint64_t number,
 {
     struct class *class autoclass = NULL;
     struct turn turn = { .row = r, .number = number };
-    struct error err = { 0 };
-    int64_t ms = s->config.check_ms;
+    int64_t ms = SECRET_CLASS_MS;
 
-    if (class_cache_get(s->config.classes, r->ns, r->class_name, &class, &err) == 0) {
+    if (find_class(r, &class)) {
         turn.class = class;
         ms = sync_all(&turn, files);
     }

@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 from harness import expect, expect_equal, run, run_tests, test, wait_until
 from sync_world import MANAGED, TwoNodes, data_of, owners_of, secret_objects
 
-ROTATIONS = int(os.environ.get("SYNC_ROTATIONS", "8"))
+ROTATIONS = int(os.environ.get("SYNC_ROTATIONS", "5"))
 
 
 @test
@@ -271,7 +271,7 @@ def the_agent_and_the_api_server_may_be_away_meanwhile(world):
     world.start_agent_again()
     time.sleep(1)
     world.cluster.start_apiserver()
-    world.wait_for_owners("away", {"known", "late"}, seconds=40)
+    world.wait_for_owners("away", {"known", "late"}, seconds=20)
     known.unpublish()
     late.unpublish()
 

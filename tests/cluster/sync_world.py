@@ -12,7 +12,7 @@ from rig import Refused, free_ports
 from world import ACCOUNT, World
 
 MANAGED = {"secrets-store.csi.k8s.io/managed": "true"}
-CHECK_S = 1  # how often the agents look at a Secret
+CHECK = "500ms"  # how often the agents look at a Secret
 
 
 def secret_objects(name, keys, **more):
@@ -36,7 +36,7 @@ class TwoNodes(World):
     """The first node is World's own; the second has everything of its own but the provider."""
 
     preset = "overlays/sync"
-    agent_flags = ("--sync-secrets", f"--secret-check-interval={CHECK_S}s")
+    agent_flags = ("--sync-secrets", f"--secret-check-interval={CHECK}")
     flags = ("--sync-secrets",)
 
     def __init__(self, programs):

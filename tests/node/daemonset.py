@@ -6,7 +6,7 @@ import os
 import pathlib
 import time
 
-from machine import Machine
+from machine import Machine, volumes
 from images import PAUSE
 from harness import BUILD, ROOT, expect, wait_until, write_json
 from objects import GROUP, provider_class
@@ -257,9 +257,3 @@ def uid_of(pod):
 def is_ready(pod):
     conditions = (pod or {}).get("status", {}).get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
-def volumes():
-    """Mounts of the driver on the node."""
-    lines = pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if " locket:" in line]

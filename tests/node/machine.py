@@ -4,6 +4,8 @@ import datetime
 import json
 import os
 import pathlib
+import shutil
+import signal
 import sys
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
@@ -44,6 +46,12 @@ NETWORK = {
         "ipam": {"type": "host-local", "subnet": "10.88.0.0/16", "routes": [{"dst": "0.0.0.0/0"}],
                  "dataDir": "/run/cni"}}],
 }
+
+
+def volumes():
+    """Mounts of the driver on the node."""
+    lines = pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if " locket:" in line]
 
 
 class ControlPlane(Cluster):
@@ -88,7 +96,7 @@ class Machine:
 
     def start_containerd(self):
         folder = self.folder / "containerd"
-        (folder / "net.d").mkdir(parents=True)
+        (folder / "net.d").mkdir(parents=True, exist_ok=True)
         (folder / "net.d/pods.conflist").write_text(json.dumps(NETWORK))
         config = folder / "config.toml"
         config.write_text(CONTAINERD.format(folder=folder, socket=self.socket, pause=PAUSE))
@@ -126,6 +134,19 @@ class Machine:
              f"--kubeconfig={kubeconfig}", f"--hostname-override={NAME}", f"--node-ip={ADDRESS}",
              f"--cert-dir={self.folder}/kubelet-certs", "--v=2"],
             lambda: accepts_tcp(10250))
+
+    def reboot(self):
+        """Leaves what a reboot leaves: folders, with stale sockets; no process, no tmpfs."""
+        self.programs.stop("kubelet")
+        for path in self.state.glob("*/init.pid"):
+            os.kill(int(path.read_text()), signal.SIGKILL)
+        wait_until(lambda: not self.ctr("tasks", "ls").stdout.count("RUNNING"), 20, "every end")
+        self.programs.stop("containerd")
+        for line in volumes():
+            run(["umount", line.split()[4]])
+        shutil.rmtree("/run/locket")
+        self.start_containerd()
+        self.start_kubelet()
 
     def is_ready(self):
         listed = self.cluster.call("GET", "/api/v1/nodes")["items"]

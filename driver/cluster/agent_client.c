@@ -102,6 +102,8 @@ static int agent_get_class(struct cluster *self, const char *ns, const char *nam
     }
     if (!code_is_maybe(mine.code)) {
         class_memory_forget(a->classes, ns, name);
+        if (mine.code == CODE_NOT_FOUND)
+            (void)error_reason(&mine, "SecretProviderClassNotFound"); /* no wire has it */
         return error_copy(err, &mine);
     }
     *ret = class_memory_get(a->classes, ns, name);

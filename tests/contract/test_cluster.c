@@ -8,7 +8,9 @@
 
 #include "driver/cluster/cluster.h"
 #include "lib/base/fs.h"
+#include "lib/net/rpc_server.h"
 #include "tests/check.h"
+#include "tests/fakes/agent_double.h"
 #include "tests/fakes/cluster_double.h"
 
 enum { THREADS = 8, GETS = 200 };
@@ -22,6 +24,8 @@ struct rig {
     void (*unmake)(struct rig *rig);
     struct cluster *cluster;
     char folder[64];
+    struct cluster *behind;     /* whose classes an agent has */
+    struct agent_double *agent; /* or NULL */
 };
 
 static char *class_text(const char *name, const char *provider)
@@ -90,9 +94,56 @@ static void unmake_double(struct rig *rig)
     (void)rig;
 }
 
+static struct cluster *make_agent(struct rig *rig)
+{
+    struct error err = { 0 };
+    autofree char *socket = NULL;
+
+    (void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/locket-contract-XXXXXX");
+    assert_non_null(mkdtemp(rig->folder));
+    socket = str_printf("%s/agent.sock", rig->folder);
+    rig->behind = cluster_double_new();
+    if (agent_double_new(socket, rig->behind, &rig->agent, &err) < 0)
+        fail_msg("%s", err.msg);
+    rig->cluster = cluster_agent_new(socket);
+    return rig->cluster;
+}
+
+static void put_agent(struct rig *rig, const char *name, const char *provider)
+{
+    autofree char *text = class_text(name, provider);
+
+    cluster_double_put(rig->behind, text);
+}
+
+static void remove_agent(struct rig *rig, const char *name)
+{
+    cluster_double_remove(rig->behind, "shop", name);
+}
+
+static void unmake_agent(struct rig *rig)
+{
+    agent_double_free(rig->agent);
+    rig->behind->ops->free(rig->behind);
+    unmake_local(rig);
+}
+
 static struct rig rigs[] = {
-    { "local", make_local, put_local, remove_local, unmake_local, NULL, "" },
-    { "double", make_double, put_double, remove_double, unmake_double, NULL, "" },
+    { .name = "local",
+      .make = make_local,
+      .put = put_local,
+      .remove = remove_local,
+      .unmake = unmake_local },
+    { .name = "agent",
+      .make = make_agent,
+      .put = put_agent,
+      .remove = remove_agent,
+      .unmake = unmake_agent },
+    { .name = "double",
+      .make = make_double,
+      .put = put_double,
+      .remove = remove_double,
+      .unmake = unmake_double },
 };
 
 static int make(void **state)
@@ -234,6 +285,33 @@ static void a_report_borrows_and_never_fails(void **state)
     memset(id, 'x', sizeof(id) - 1); /* what was borrowed is given back */
 }
 
+/* Its own memory, for when its agent is away. */
+static void what_an_agent_said_serves_when_it_is_away(void **state)
+{
+    static const char *const names[] = { "app", "none" };
+    struct rig rig = { 0 };
+    struct cluster *c = make_agent(&rig);
+
+    (void)state;
+    put_agent(&rig, "app", "vault");
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        struct class *got autoclass = NULL;
+
+        assert_int_equal(c->ops->get_class(c, "shop", names[i], &got, NULL), i ? -1 : 0);
+    }
+    agent_double_free(rig.agent);
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        struct class *got autoclass = NULL;
+        struct error err = { 0 };
+
+        assert_int_equal(c->ops->get_class(c, "shop", names[i], &got, &err), i ? -1 : 0);
+        assert_int_equal(err.code, i ? CODE_UNAVAILABLE : CODE_OK);
+    }
+    c->ops->free(c);
+    rig.behind->ops->free(rig.behind);
+    unmake_local(&rig);
+}
+
 /* The double's own memory, on which other suites rely. */
 static void the_double_remembers_what_it_was_told(void **state)
 {
@@ -275,7 +353,7 @@ int main(void)
         "many_threads_ask_while_the_class_is_replaced",
         "a_report_borrows_and_never_fails",
     };
-    struct CMUnitTest tests[COUNT_OF(rigs) * COUNT_OF(suite) + 1];
+    struct CMUnitTest tests[COUNT_OF(rigs) * COUNT_OF(suite) + 2];
     char names[COUNT_OF(tests)][128];
     size_t count = 0;
 
@@ -286,6 +364,8 @@ int main(void)
             count++;
         }
     }
+    rpc_process_setup();
+    tests[count++] = (struct CMUnitTest)cmocka_unit_test(what_an_agent_said_serves_when_it_is_away);
     tests[count] = (struct CMUnitTest)cmocka_unit_test(the_double_remembers_what_it_was_told);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

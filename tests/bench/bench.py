@@ -8,28 +8,13 @@ import subprocess
 import sys
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 # pylint: disable=wrong-import-position
+from measure import CLIENT, measure, memory  # noqa: E402
 from world import World, harness  # noqa: E402
 
-CLIENT = harness.BUILD / "bench/client"
 VALUES = {f"f{i}": chr(ord("a") + i) * 1024 for i in range(5)}
-
-
-def measure(*words):
-    done = subprocess.run([CLIENT, *map(str, words)], check=True, capture_output=True, text=True)
-    return json.loads("{" + done.stdout + "}")
-
-
-def memory(pid):
-    """KiB: resident, proportional, anonymous; and threads."""
-    rows = {}
-    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
-        name, value = line.split(":")
-        rows[name] = int(value.split()[0])
-    threads = len(os.listdir(f"/proc/{pid}/task"))
-    return {"rss_kib": rows["Rss"], "pss_kib": rows["Pss"], "anon_kib": rows["Anonymous"],
-            "threads": threads}
 
 
 def wakeups(pid, seconds=10):

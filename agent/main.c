@@ -140,7 +140,7 @@ static void start_secrets(struct program *p)
         .classes = p->classes,
         .pods = p->pods,
         .line = p->line,
-        .sinks = { p->audit, p->events },
+        .sinks = { p->audit, p->events, p->pods },
         .check_ms = p->config.secret_check_ms,
         .metrics = p->metrics,
         .results = AM_SECRET_SYNCS,
@@ -232,7 +232,7 @@ static int serve(struct program *p, struct error *err)
                                         .service_count = COUNT_OF(services),
                                         .ended = call_ended };
     const struct cluster_service_parts parts = {
-        p->classes, p->statuses, p->secrets, p->line, { p->audit, p->events }
+        p->classes, p->statuses, p->secrets, p->line, { p->audit, p->events, p->pods }
     };
 
     cluster_service_init(&p->service, &parts);

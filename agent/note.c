@@ -59,9 +59,24 @@ static struct audit_object *objects_of(const Note *note)
     return objects;
 }
 
-static void write_line(struct audit *audit, const Note *note)
+/* KIND/NAME of whom its pod belongs to; NULL: nobody, or the pod is not known yet. The caller
+ * frees. */
+static char *owner_of(struct pod_watch *pods, const Note *note)
 {
+    struct kube_owners owners autoowners = { 0 };
+
+    if (!pods ||
+        !pod_watch_owners(pods, note->pod_namespace, note->pod_name, note->pod_uid, &owners) ||
+        !owners.count)
+        return NULL;
+    return str_printf("%s/%s", owners.list[0].kind, owners.list[0].name);
+}
+
+static void write_line(const struct note_sinks *sinks, const Note *note)
+{
+    struct audit *audit = sinks->audit;
     autofree struct audit_object *objects = NULL;
+    autofree char *owner = NULL;
     struct error failure = { .code = code_from_peer(note->code) };
     struct audit_entry entry = {
         .when_unix_ns = note->when_unix_ns,
@@ -84,6 +99,8 @@ static void write_line(struct audit *audit, const Note *note)
     if (!event_of(note, &entry.event))
         return;
     (void)snprintf(failure.msg, sizeof(failure.msg), "%s", note->error);
+    owner = owner_of(sinks->pods, note);
+    entry.owner = owner;
     objects = objects_of(note);
     entry.objects = objects;
     entry.object_count = note->n_objects;
@@ -119,7 +136,7 @@ int note_take(const struct note_sinks *sinks, const Note *note, struct error *er
 {
     if (!*note->volume_id || note->kind == KIND(UNKNOWN))
         return error_set(err, CODE_INVALID_ARGUMENT, "a note without volume or kind");
-    write_line(sinks->audit, note);
+    write_line(sinks, note);
     say(sinks->events, note);
     return 0;
 }

@@ -8,12 +8,14 @@
 
 #include "agent/audit.h"
 #include "agent/events.h"
+#include "agent/pod_watch.h"
 #include "locket/cluster.pb-c.h"
 
-/* Where notes go; each may be NULL. */
+/* Where notes go, and who is asked whose a pod is; each may be NULL. */
 struct note_sinks {
     struct audit *audit;
     struct events *events;
+    struct pod_watch *pods;
 };
 
 /* Takes one. Never blocks. INVALID_ARGUMENT: it names no volume, or nothing that we know. */

@@ -292,6 +292,30 @@ def each_access_has_one_line_of_who_what_and_when(world):
 
 
 @test
+def a_line_says_whose_the_pod_is(world):
+    selector = {"matchLabels": {"app": "web"}}
+    template = {"metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "c", "image": "rig.local/none"}]}}
+    path = "/apis/apps/v1/namespaces/shop/replicasets"
+    owner = world.cluster.call("POST", path, {
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web-6f"},
+        "spec": {"replicas": 0, "selector": selector, "template": template}})
+    pod = world.make_pod("owned")
+    reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-6f", "controller": True,
+                 "uid": owner["metadata"]["uid"]}
+    world.cluster.call("PATCH", "/api/v1/namespaces/shop/pods/owned",
+                       {"metadata": {"ownerReferences": [reference]}}, "application/merge-patch+json")
+    pod.must_publish("app")
+
+    def told():
+        world.node.must_refresh(pod, changed=False)
+        return any(x.get("owner") == "ReplicaSet/web-6f" for x in world.lines_of(pod))
+
+    wait_until(told, 60, "a line with the owner")
+    pod.unpublish()
+
+
+@test
 def the_chain_is_whole_and_its_end_is_noted_outside(world):
     def noted():
         items = world.cluster.call("GET", "/api/v1/namespaces/default/events")["items"]

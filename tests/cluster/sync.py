@@ -339,5 +339,24 @@ def no_byte_of_a_secret_is_told_anywhere(world):
     expect(kept & set(values), "positive control: values are in Secrets, where they belong")
 
 
+@test
+def the_agent_forgets_a_secret_that_it_wrote(world):
+    """But for the last request and answer, which lie in the buffers of the live connection."""
+    world.make_class("brief", keys=["password"],
+                     secretObjects=[secret_objects("brief", {"pw": "password"})])
+    pod = world.publish("brief", "brief")
+    values = [world.rotate([pod], f"memory-{i}-{'x' * 40}").encode() for i in range(3)]
+    wait_until(lambda: data_of(world.secret("brief")) == {"pw": values[-1].decode()}, 10, "the value")
+    pod.unpublish()
+    forms = [*values, *(base64.b64encode(value)[:48] for value in values[:-1])]
+
+    def left():
+        memory = world.memory("agent")
+        return [form for form in forms if form in memory]
+
+    expect(b"brief" in world.memory("agent"), "positive control: the search sees")
+    wait_until(lambda: not left(), 10, "the agent's memory without them")
+
+
 if __name__ == "__main__":
     run_tests(TwoNodes)

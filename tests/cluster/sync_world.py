@@ -104,6 +104,22 @@ class TwoNodes(World):
         self.agent_flags, self.node.flags = agent_flags, driver_flags
         self.restart(self.node)
 
+    def memory(self, name):
+        """All that a program could write to."""
+        pid, data = self.programs.running[name].pid, []
+        with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
+            for line in maps:
+                span, mode = line.split()[:2]
+                if "w" not in mode or "[v" in line:
+                    continue
+                low, high = (int(n, 16) for n in span.split("-"))
+                mem.seek(low)
+                try:
+                    data.append(mem.read(high - low))
+                except OSError:
+                    pass
+        return b"".join(data)
+
     def syncs(self, result, node=None):
         port = self.second_metrics if node is self.second else self.metrics
         name = f'locket_agent_secret_syncs_total{{result="{result}"}} '

@@ -152,6 +152,22 @@ static void nothing_outside_of_the_volume_is_read(void **state)
     fs_without_openat2(false);
 }
 
+/* A provider that writes by itself may have no generations. */
+static void plain_files_are_read_where_there_is_no_generation(void **state)
+{
+    static const char *const paths[] = { "plain" };
+    int dir_fd autoclose = open(w.target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    autoreadback struct read_back got = { 0 };
+    struct error err = { 0 };
+
+    (void)state;
+    assert_int_equal(unlinkat(dir_fd, "..data", 0), 0);
+    put_text(dir_fd, "plain", "by itself");
+    must(read_files(paths, 1, &got, &err), &err);
+    assert_int_equal(got.count, 1);
+    assert_true(is(&got.list[0], "plain", "by itself"));
+}
+
 static void too_many_bytes_are_told_not_given(void **state)
 {
     static const char *const paths[] = { "a", "folder/b" };
@@ -283,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         on_a_volume(what_there_is_of_the_wanted_files_is_read_once),
         on_a_volume(nothing_outside_of_the_volume_is_read),
+        on_a_volume(plain_files_are_read_where_there_is_no_generation),
         on_a_volume(too_many_bytes_are_told_not_given),
         on_a_volume(files_are_of_one_generation_while_others_are_swapped_in),
         on_a_volume(a_volume_that_left_is_not_read),

@@ -26,6 +26,10 @@ for program in containerd ctr runc unshare ip gcc; do
 done
 "$root/tests/tools/build.sh" kubernetes >/dev/null
 
+# One rig at a time: a second one would take what the first has set for what is to be put back.
+exec 9>"${LOCKET_CACHE:-$HOME/.cache/locket}/node.lock"
+flock 9
+
 sysctls=(vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops
     kernel/keys/root_maxkeys kernel/keys/root_maxbytes)
 declare -A saved
@@ -69,7 +73,7 @@ for hierarchy in "${hierarchies[@]}"; do
         cat "$hierarchy/$file" >"$hierarchy/$group/rig/$file"
     done
 done
-"$here/inside.sh" groups "$@" &
+"$here/inside.sh" groups "$@" 9>&- &
 inner=$!
 status=0
 wait "$inner" || status=$?

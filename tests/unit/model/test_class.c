@@ -401,6 +401,61 @@ static void what_was_meant_to_be_a_class_is_told_from_what_was_not(void **state)
     }
 }
 
+/* 255 characters: more than a name of either kind may have. */
+#define TOO_LONG                                                                                   \
+    "a123456789a123456789a123456789a123456789a123456789a123456789a12."                             \
+    "a123456789a123456789a123456789a123456789a123456789a123456789a12."                             \
+    "a123456789a123456789a123456789a123456789a123456789a123456789a12."                             \
+    "a123456789a123456789a123456789a123456789a123456789a123456789a1"
+
+static const struct {
+    const char *says;
+    const char *ns;
+    const char *name;
+    size_t parameters;
+    size_t value_bytes; /* of each */
+    bool taken;
+} parts_rows[] = {
+    { "all that a publish needs", "shop", "app", 2, 10, true },
+    { "as many as there may be", "shop", "app", CLASS_PARAMETERS_MAX, 1, true },
+    { "one more", "shop", "app", CLASS_PARAMETERS_MAX + 1, 1, false },
+    { "as long as it may be", "shop", "app", 1, CLASS_PARAMETER_BYTES_MAX, true },
+    { "longer than that", "shop", "app", 1, CLASS_PARAMETER_BYTES_MAX + 1, false },
+    { "no name", "shop", "", 1, 1, false },
+    { "no namespace", "", "app", 1, 1, false },
+    { "a name that is a path", "shop", "../app", 1, 1, false },
+    { "a namespace that is a path", "../shop", "app", 1, 1, false },
+    { "a name that is too long", "shop", TOO_LONG, 1, 1, false },
+    { "a namespace that is too long", TOO_LONG, "app", 1, 1, false },
+};
+
+static void a_class_of_parts_is_bounded_like_one_of_a_document(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(parts_rows); i++) {
+        struct pairs parameters CLEANUP(pairs_done) = { 0 };
+        struct pairs none = { 0 };
+        struct class_parts parts = { parts_rows[i].ns, parts_rows[i].name, "vault", &parameters,
+                                     &none };
+        autofree char *value = xcalloc(parts_rows[i].value_bytes + 1, 1);
+        struct class *c autoclass = NULL;
+        struct error err = { 0 };
+
+        memset(value, 'v', parts_rows[i].value_bytes);
+        for (size_t k = 0; k < parts_rows[i].parameters; k++) {
+            autofree char *key = str_printf("k%06zu", k);
+
+            pairs_set(&parameters, key, value);
+        }
+        if ((class_make(&parts, &c, &err) == 0) != parts_rows[i].taken)
+            fail_msg("%s: %s", parts_rows[i].says, err.code ? err.msg : "taken");
+        if (c)
+            assert_int_equal(class_check(c, &err), 0);
+        else
+            assert_int_equal(err.code, CODE_INVALID_ARGUMENT);
+    }
+}
+
 /* LOCKET_CLASS_CORPUS: a folder of folders of other people's classes, one document per file. */
 static int corpus_file(void *arg, const char *name, struct error *err)
 {
@@ -456,6 +511,7 @@ int main(void)
         cmocka_unit_test(without_the_source_mistakes_are_at_the_parameter),
         cmocka_unit_test(the_items_of_a_list_are_documents_of_their_own),
         cmocka_unit_test(what_was_meant_to_be_a_class_is_told_from_what_was_not),
+        cmocka_unit_test(a_class_of_parts_is_bounded_like_one_of_a_document),
         cmocka_unit_test(other_peoples_classes_have_only_true_mistakes),
     };
 

@@ -9,8 +9,8 @@
 #include "lib/base/tree.h"
 #include "lib/net/http.h"
 #include "providers/config.h"
+#include "providers/lease_cache.h"
 #include "providers/provider.h"
-#include "providers/vault/lease_cache.h"
 
 struct vault {
     struct provider base;

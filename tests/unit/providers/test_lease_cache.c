@@ -8,7 +8,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/strbuf.h"
-#include "providers/vault/lease_cache.h"
+#include "providers/lease_cache.h"
 #include "tests/check.h"
 
 enum { THREADS = 8 };

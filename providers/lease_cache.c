@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "providers/vault/lease_cache.h"
+#include "providers/lease_cache.h"
 
 #include <pthread.h>
 

@@ -3,8 +3,8 @@
  * lease_cache.h - what a store lends for a time (login tokens, dynamic credentials), sealed, by
  * identity: obtained anew before it ends, by one thread at a time. Does not know how.
  */
-#ifndef LOCKET_PROVIDERS_VAULT_LEASE_CACHE_H
-#define LOCKET_PROVIDERS_VAULT_LEASE_CACHE_H
+#ifndef LOCKET_PROVIDERS_LEASE_CACHE_H
+#define LOCKET_PROVIDERS_LEASE_CACHE_H
 
 #include "lib/base/error.h"
 #include "lib/base/secret.h"

@@ -19,6 +19,9 @@ struct provider_config {
     char *sandbox_switch;
     bool sandbox;      /* made of it */
     int64_t allow_uid; /* may connect besides root; -1: nobody */
+    bool mint_tokens;
+    char *mint_api_server;
+    char *mint_token_folder;
     bool log_json;
     int64_t verbosity;
     bool version;

@@ -48,6 +48,20 @@ static void read_vault_environment(struct provider_config *c)
             *rows[i].slot = xstrdup(getenv(rows[i].name));
 }
 
+/* Where a pod finds the API server. */
+static void read_cluster_environment(struct provider_config *c)
+{
+    const char *host = getenv("KUBERNETES_SERVICE_HOST");
+    const char *port = getenv("KUBERNETES_SERVICE_PORT");
+    bool is_v6 = host && strchr(host, ':');
+
+    if (*c->mint_api_server || !host || !*host || !port || !*port)
+        return;
+    free(c->mint_api_server);
+    c->mint_api_server =
+        str_printf("https://%s%s%s:%s", is_v6 ? "[" : "", host, is_v6 ? "]" : "", port);
+}
+
 static void warn_ignored(void *arg, const char *name, const char *help)
 {
     (void)arg;
@@ -176,6 +190,7 @@ int main(int argc, char **argv)
         return 0;
     }
     read_vault_environment(&config);
+    read_cluster_environment(&config);
     log_setup(config.verbosity >= 2 ? LOG_DEBUG : LOG_INFO, config.log_json);
     if (!*config.worker)
         provider_config_each_ignored(argc, argv, warn_ignored, NULL);

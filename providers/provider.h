@@ -45,6 +45,7 @@ struct provider { /* first member of every provider's own struct */
 #define POD_NAMESPACE "csi.storage.k8s.io/pod.namespace"
 #define POD_UID "csi.storage.k8s.io/pod.uid"
 #define SERVICE_ACCOUNT "csi.storage.k8s.io/serviceAccount.name"
+#define CLASS_NAME "secretProviderClass"
 #define TOKENS "csi.storage.k8s.io/serviceAccount.tokens"
 
 /* A parameter or context value; "" when absent. */

@@ -70,6 +70,8 @@ static void collect(const struct provider_config *c, bool network, struct sandbo
         if (supervisor || strcmp(flags[i].store, c->worker) == 0)
             sandbox_paths_add_configured(p, *(char *const *)((const char *)c + flags[i].offset),
                                          SANDBOX_READ);
+    if (network && c->mint_tokens)
+        sandbox_paths_add_configured(p, c->mint_token_folder, SANDBOX_READ);
     for (size_t i = 0; network && i < c->readable.count; i++)
         sandbox_paths_add_configured(p, c->readable.texts[i], SANDBOX_READ);
     sandbox_paths_add(p, c->folder, SANDBOX_SOCKETS);

@@ -338,6 +338,7 @@ static void vault_free(struct provider *self)
 {
     struct vault *vault = (struct vault *)self;
 
+    minter_free(vault->minter);
     lease_cache_free(vault->tokens);
     lease_cache_free(vault->leases);
     http_client_free(vault->http);
@@ -354,9 +355,13 @@ static const struct provider_ops vault_ops = {
 int provider_vault_new(const struct provider_config *config, struct provider **ret,
                        struct error *err)
 {
-    struct vault *vault = xcalloc(1, sizeof(*vault));
+    struct vault *vault;
+    struct minter *minter;
 
-    (void)err;
+    if (minter_new(config, &minter, err) < 0)
+        return -1;
+    vault = xcalloc(1, sizeof(*vault));
+    vault->minter = minter;
     vault->base.ops = &vault_ops;
     vault->config = config;
     vault->http = http_client_new();

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/base/json.h"
 #include "lib/model/params.h"
 #include "providers/vault/vault.h"
 
 #define DEFAULT_ADDRESS "https://127.0.0.1:8200"
 #define DEFAULT_AUDIENCE "vault"
+
+enum { AUDIENCE_SHOWN_MAX = 160 };
 
 static const char *param(const struct fetch_request *req, const char *name, const char *fallback)
 {
@@ -83,9 +86,23 @@ static const char *secret_of(const struct fetch_request *req, const char *a, con
     return value && *value ? value : NULL;
 }
 
+static int error_no_token(const struct fetch_request *req, const struct vault_identity *id,
+                          struct error *err)
+{
+    struct strbuf audience autostrbuf = { .ceiling = AUDIENCE_SHOWN_MAX };
+
+    json_add_text(&audience, id->audience, strlen(id->audience));
+    return error_set(err, CODE_FAILED_PRECONDITION,
+                     "class %.63s/%.100s: no service account token for audience %s was sent: add "
+                     "`- audience: %s` below spec.tokenRequests of the CSIDriver object, or use "
+                     "nodePublishSecretRef",
+                     id->pod_ns, fetch_request_get(req, CLASS_NAME), strbuf_text(&audience),
+                     strbuf_text(&audience));
+}
+
 /* As whom: a static token, an AppRole, or the pod's own service account. */
-static int read_credentials(const struct fetch_request *req, struct vault_identity *id,
-                            struct error *err)
+static int read_credentials(const struct vault *vault, const struct fetch_request *req,
+                            struct vault_identity *id, struct error *err)
 {
     id->role = param(req, "roleName", "");
     id->audience = param(req, "audience", DEFAULT_AUDIENCE);
@@ -98,12 +115,7 @@ static int read_credentials(const struct fetch_request *req, struct vault_identi
     if (!*id->role)
         return error_set(err, CODE_INVALID_ARGUMENT,
                          "missing 'roleName' in SecretProviderClass definition");
-    if (!id->jwt)
-        return error_set(err, CODE_FAILED_PRECONDITION,
-                         "no service account token for audience \"%.64s\" was sent: add it to "
-                         "CSIDriver spec.tokenRequests, or use nodePublishSecretRef",
-                         id->audience);
-    return 0;
+    return id->jwt || vault->minter ? 0 : error_no_token(req, id, err);
 }
 
 int vault_identity_read(const struct vault *vault, const struct fetch_request *req,
@@ -112,6 +124,7 @@ int vault_identity_read(const struct vault *vault, const struct fetch_request *r
     struct vault_identity id CLEANUP(vault_identity_done) = {
         .ns = param(req, "vaultNamespace",
                     vault->config->vault_namespace ? vault->config->vault_namespace : ""),
+        .pod_name = fetch_request_get(req, POD_NAME),
         .pod_uid = fetch_request_get(req, POD_UID),
         .pod_ns = fetch_request_get(req, POD_NAMESPACE),
         .service_account = fetch_request_get(req, SERVICE_ACCOUNT),
@@ -120,7 +133,7 @@ int vault_identity_read(const struct vault *vault, const struct fetch_request *r
     if (strpbrk(id.ns, "\r\n"))
         return error_set(err, CODE_INVALID_ARGUMENT, "vaultNamespace must be one line");
     if (read_address(vault, req, &id, err) < 0 || read_tls(vault, req, &id.tls, err) < 0 ||
-        read_mount(vault, req, &id, err) < 0 || read_credentials(req, &id, err) < 0)
+        read_mount(vault, req, &id, err) < 0 || read_credentials(vault, req, &id, err) < 0)
         return -1;
     *ret = id;
     id.base = NULL;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/base/clock.h"
 #include "lib/base/json.h"
 #include "lib/base/number.h"
 #include "providers/vault/vault.h"
@@ -49,6 +50,31 @@ static int read_auth(const struct http_reply *reply, struct lease *ret, struct e
     return 0;
 }
 
+/* The pod's token: kubelet's, else one that is minted. Ownership: the caller wipes. */
+static int take_jwt(const struct vault_session *s, char **ret, struct error *err)
+{
+    const struct vault_identity *id = s->id;
+    struct lease_got minted CLEANUP(lease_got_done) = { 0 };
+    struct mint_wish wish = {
+        .pod_ns = id->pod_ns,
+        .pod_name = id->pod_name,
+        .pod_uid = id->pod_uid,
+        .service_account = id->service_account,
+        .audience = id->audience,
+        .left_ms = s->deadline_ms - clock_mono_ms(),
+        .cancel = s->req->cancel,
+    };
+
+    if (id->jwt) {
+        *ret = xstrdup(id->jwt);
+        return 0;
+    }
+    if (mint_token(s->vault->minter, &wish, &minted, err) < 0)
+        return -1;
+    *ret = xstrndup((const char *)minted.bytes.bytes, minted.bytes.len);
+    return 0;
+}
+
 /* kubernetes and jwt mounts take the same body; AppRole its own. */
 static int log_in(void *arg, struct lease *ret, struct error *err)
 {
@@ -62,12 +88,15 @@ static int log_in(void *arg, struct lease *ret, struct error *err)
                                  ? "approle"
                                  : id->mount);
     struct vault_call call = { .method = "POST", .path = path, .body = &body };
+    char *jwt autowipe = NULL;
 
     if (id->role_id) {
         add_member(&text, "role_id", id->role_id);
         add_member(&text, "secret_id", id->secret_id ? id->secret_id : "");
     } else {
-        add_member(&text, "jwt", id->jwt);
+        if (take_jwt(s, &jwt, err) < 0)
+            return -1;
+        add_member(&text, "jwt", jwt);
         add_member(&text, "role", id->role);
     }
     strbuf_add_char(&text, '}');

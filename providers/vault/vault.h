@@ -10,12 +10,14 @@
 #include "lib/net/http.h"
 #include "providers/config.h"
 #include "providers/lease_cache.h"
+#include "providers/mint.h"
 #include "providers/provider.h"
 
 struct vault {
     struct provider base;
     const struct provider_config *config;
     struct http_client *http;
+    struct minter *minter;      /* NULL: off */
     struct lease_cache *tokens; /* by identity */
     struct lease_cache *leases; /* dynamic credentials, by volume and call */
 };
@@ -30,17 +32,18 @@ struct vault_identity {
     const char *role;
     const char *mount; /* auth mount */
     const char *audience;
-    const char *jwt;          /* NULL: none was sent for that audience */
+    const char *jwt;          /* NULL: none was sent for that audience, and it is to be minted */
     const char *static_token; /* of nodePublishSecretRef; NULL: none */
     const char *role_id;      /* AppRole, of nodePublishSecretRef; NULL: none */
     const char *secret_id;
+    const char *pod_name;
     const char *pod_uid;
     const char *service_account;
     const char *pod_ns;
 };
 
 /* Reads and checks them, before any call. Ownership: vault_identity_done. INVALID_ARGUMENT naming
- * the parameter; FAILED_PRECONDITION when no token was sent for the audience. */
+ * the parameter; FAILED_PRECONDITION when no token was sent for the audience and none is minted. */
 must_check int vault_identity_read(const struct vault *vault, const struct fetch_request *req,
                                    struct vault_identity *ret, struct error *err);
 void vault_identity_done(struct vault_identity *id);

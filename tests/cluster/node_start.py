@@ -54,7 +54,7 @@ class Joining(World):
 
     def calls_to_nodes(self):
         return [call["verb"] for call in self.cluster.audit()
-                if call["userAgent"].startswith("locket-agent/") and call["objectRef"]["resource"] == "nodes"]
+                if call["userAgent"].startswith("locket-agent/") and call.get("objectRef", {}).get("resource") == "nodes"]
 
     def refusal(self, method, name, body):
         """What the API server answers an agent of node n1."""

@@ -20,7 +20,8 @@ kind: Policy
 omitStages: [RequestReceived]
 rules:
 - level: Metadata
-  users: ["system:serviceaccount:kube-system:secrets-store-csi-driver"]
+  users: ["system:serviceaccount:kube-system:secrets-store-csi-driver",
+          "system:serviceaccount:kube-system:locket-provider"]
 - level: None
 """
 
@@ -195,7 +196,7 @@ class Cluster:
         return any(0 <= at.timestamp() - start < YOUNG_S for start in self.starts)
 
     def audit(self):
-        """What the agent asked: the API server's own words."""
+        """What agent and provider asked: the API server's own words."""
         lines = self.audit_log.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 

@@ -14,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
 from harness import expect, expect_equal, run_tests, test, wait_until
 from monitoring import FOLDER, Prometheus, expressions
+from objects import provider_class
 from rig import free_ports
 from world import World
 
@@ -24,9 +25,12 @@ DRIVERS = "node_unpublish_total"  # there once anything was unpublished
 class Watched(World):
     """A node whose volumes rotate all the time, fail at times, and are told of one by one."""
 
+    preset = "overlays/sync"
+
     def __init__(self, programs):
         (programs.folder / REGISTRY).mkdir()
-        self.flags = ("--volume-metrics", "--rotation-poll-interval=1s",
+        self.agent_flags = ("--sync-secrets", f"--audit-log={programs.folder}/audit.log")
+        self.flags = ("--volume-metrics", "--rotation-poll-interval=1s", "--sync-secrets",
                       f"--registration-folder={programs.folder / REGISTRY}")
         super().__init__(programs)
         self.prometheus = Prometheus(programs, free_ports(1)[0], self.metrics)
@@ -77,6 +81,10 @@ def every_query_of_the_dashboard_has_an_answer(world):
     world.make_csi_driver(tokenRequests=[{"audience": "vault"}])
     world.make_class("failing", "shop", ["user"])
     world.failing = world.publish("failing", "failing")
+    world.cluster.apply({**provider_class("app", "shop", ["user", "password"]), "spec": {
+        **provider_class("app", "shop", ["user", "password"])["spec"],
+        "secretObjects": [{"secretName": "made", "type": "Opaque",
+                           "data": [{"objectName": "password", "key": "password"}]}]}})
     world.steady = world.publish("steady")
     world.make_class("failing", "shop", ["nowhere"])
     dashboard = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))

@@ -14,8 +14,8 @@ static const enum event_reason reasons[] = {
 static const char *const outlooks[] = {
     [SECRET_FAILED] = "the Secret stays as it is; tried again until it works",
     [SECRET_REFUSED] = "the Secret stays as it is; looked at again within the hour",
-    [SECRET_DENIED] = "the Secret stays as it is; tried again with the next version, or within the "
-                      "hour",
+    [SECRET_DENIED] = ("the Secret stays as it is; tried again with the next version, or within "
+                       "the hour"),
     [SECRET_INVALID] = "the Secret stays as it is until class or content are mended",
 };
 

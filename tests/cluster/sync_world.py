@@ -4,7 +4,7 @@ import base64
 import json
 import time
 
-from harness import BUILD, accepts, expect, wait_until
+from harness import BUILD, accepts, expect, memory, wait_until
 from node import Node
 from objects import pod as pod_object
 from objects import provider_class
@@ -106,19 +106,7 @@ class TwoNodes(World):
 
     def memory(self, name):
         """All that a program could write to."""
-        pid, data = self.programs.running[name].pid, []
-        with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
-            for line in maps:
-                span, mode = line.split()[:2]
-                if "w" not in mode or "[v" in line:
-                    continue
-                low, high = (int(n, 16) for n in span.split("-"))
-                mem.seek(low)
-                try:
-                    data.append(mem.read(high - low))
-                except OSError:
-                    pass
-        return b"".join(data)
+        return memory(self.programs.running[name].pid)
 
     def syncs(self, result, node=None):
         port = self.second_metrics if node is self.second else self.metrics

@@ -93,7 +93,7 @@ static void unmake_document(struct rig *rig)
 
 static char *ask_vault(const struct rig *rig, const char *path, const char *body)
 {
-    autofree char *url = str_printf("%s%s", rig->fake.url, path);
+    autofree char *url = str_printf("%s%s", rig->fake.server.url, path);
     autofree char *token = str_printf("X-Vault-Token: %s", rig->token ? rig->token : "none");
     const char *headers[] = { "X-Vault-Request: true", token };
     struct secret sent CLEANUP(secret_done) = secret_copy(body, strlen(body));
@@ -119,7 +119,7 @@ static void make_vault(struct rig *rig)
     struct tree *t autotree = NULL;
 
     vault_fake_start(&rig->fake, NULL);
-    rig->config.vault_addr = rig->fake.url;
+    rig->config.vault_addr = rig->fake.server.url;
     rig->config.vault_mount = (char *)"jwt";
     rig->config.vault_namespace = (char *)"";
     rig->config.vault_tokens_max = 100;

@@ -5,74 +5,38 @@
 #ifndef LOCKET_TESTS_FAKES_KUBE_FAKE_H
 #define LOCKET_TESTS_FAKES_KUBE_FAKE_H
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "agent/kube_api.h"
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/base/strbuf.h"
 #include "lib/net/http.h"
-#include "tests/check.h"
-
-extern char **environ;
+#include "tests/fakes/fake_server.h"
 
 struct kube_fake {
-    pid_t pid;
-    int input; /* closing it ends the server */
-    char url[64];
+    struct fake_server server;
     struct http_client *http;
 };
 
 /* tls: a folder for the certificate, ca.pem; NULL: without TLS. */
 static inline void kube_fake_start(struct kube_fake *f, const char *tls)
 {
-    static const char program[] = "tests/fakes/kube_fake.py";
-    char *argv[] = { (char *)program, tls ? (char *)"--tls" : NULL, (char *)tls, NULL };
-    posix_spawn_file_actions_t actions;
-    char line[64] = "";
-    size_t len = 0;
-    int in[2];
-    int out[2];
+    char *argv[] = { (char *)"tests/fakes/kube_fake.py", tls ? (char *)"--tls" : NULL, (char *)tls,
+                     NULL };
 
-    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
-    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-    (void)posix_spawn_file_actions_init(&actions);
-    (void)posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-    (void)posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-    assert_int_equal(posix_spawn(&f->pid, program, &actions, NULL, argv, environ), 0);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    (void)close(in[0]);
-    (void)close(out[1]);
-    f->input = in[1];
-    while (len < sizeof(line) - 1 && !strchr(line, '\n')) {
-        ssize_t n = read(out[0], line + len, sizeof(line) - 1 - len);
-
-        assert_true(n > 0);
-        len += (size_t)n;
-    }
-    (void)close(out[0]);
-    line[strcspn(line, "\n")] = '\0';
-    assert_memory_equal(line, "ready ", 6);
-    (void)snprintf(f->url, sizeof(f->url), "http%s://127.0.0.1:%.8s", tls ? "s" : "", line + 6);
+    fake_server_start(&f->server, argv, tls != NULL);
     f->http = http_client_new();
 }
 
 static inline void kube_fake_stop(struct kube_fake *f)
 {
     http_client_free(f->http);
-    (void)close(f->input);
-    (void)waitpid(f->pid, NULL, 0);
+    fake_server_stop(&f->server);
 }
 
 /* What /fake/<what> answers; body NULL: nothing is sent. The caller frees. */
 static inline char *kube_fake_ask(const struct kube_fake *f, const char *what, const char *body)
 {
-    autofree char *url = str_printf("%s/fake/%s", f->url, what);
+    autofree char *url = str_printf("%s/fake/%s", f->server.url, what);
     struct secret sent CLEANUP(secret_done) =
         secret_copy(body ? body : "", strlen(body ? body : ""));
     struct http_request request = {
@@ -116,7 +80,7 @@ static inline void kube_fake_put(const struct kube_fake *f, const char *plural, 
 static inline struct kube_api *kube_fake_client(const struct kube_fake *f, const char *token_file)
 {
     struct kube_config config = {
-        .server = xstrdup(f->url),
+        .server = xstrdup(f->server.url),
         .token_file = token_file ? xstrdup(token_file) : NULL,
         .skip_verify = true,
     };

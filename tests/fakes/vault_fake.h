@@ -5,76 +5,39 @@
 #ifndef LOCKET_TESTS_FAKES_VAULT_FAKE_H
 #define LOCKET_TESTS_FAKES_VAULT_FAKE_H
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "lib/base/fs.h"
 #include "lib/base/strbuf.h"
 #include "lib/net/http.h"
-#include "tests/check.h"
-
-extern char **environ;
+#include "tests/fakes/fake_server.h"
 
 enum { FAKE_ARGS_MAX = 8 };
 
 struct vault_fake {
-    pid_t pid;
-    int input; /* closing it ends the server */
-    char url[64];
+    struct fake_server server;
 };
 
 /* args: up to FAKE_ARGS_MAX words for the program, then NULL. */
 static inline void vault_fake_start(struct vault_fake *f, const char *const *args)
 {
-    static const char program[] = "tests/fakes/vault_fake.py";
-    char *argv[FAKE_ARGS_MAX + 2] = { (char *)program };
-    posix_spawn_file_actions_t actions;
-    char line[64] = "";
-    size_t len = 0;
+    char *argv[FAKE_ARGS_MAX + 2] = { (char *)"tests/fakes/vault_fake.py" };
     bool tls = false;
-    int in[2];
-    int out[2];
 
     for (size_t i = 0; args && args[i]; i++) {
         argv[i + 1] = (char *)args[i];
         tls = tls || strcmp(args[i], "--tls") == 0;
     }
-    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
-    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-    (void)posix_spawn_file_actions_init(&actions);
-    (void)posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-    (void)posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-    assert_int_equal(posix_spawn(&f->pid, program, &actions, NULL, argv, environ), 0);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    (void)close(in[0]);
-    (void)close(out[1]);
-    f->input = in[1];
-    while (len < sizeof(line) - 1 && !strchr(line, '\n')) {
-        ssize_t n = read(out[0], line + len, sizeof(line) - 1 - len);
-
-        assert_true(n > 0);
-        len += (size_t)n;
-    }
-    (void)close(out[0]);
-    line[strcspn(line, "\n")] = '\0';
-    assert_memory_equal(line, "ready ", 6);
-    (void)snprintf(f->url, sizeof(f->url), "http%s://127.0.0.1:%.8s", tls ? "s" : "", line + 6);
+    fake_server_start(&f->server, argv, tls);
 }
 
 static inline void vault_fake_stop(struct vault_fake *f)
 {
-    (void)close(f->input);
-    (void)waitpid(f->pid, NULL, 0);
+    fake_server_stop(&f->server);
 }
 
 /* What /fake/<what> answers (log, revoke, forget). The caller frees. */
 static inline char *vault_fake_ask(const struct vault_fake *f, const char *what)
 {
-    autofree char *url = str_printf("%s/fake/%s", f->url, what);
+    autofree char *url = str_printf("%s/fake/%s", f->server.url, what);
     struct http_request request = {
         .method = "GET", .url = url, .timeout_ms = 5000, .tls.skip_verify = true
     };
@@ -95,7 +58,7 @@ static inline void vault_fake_login(const struct vault_fake *f, char header[128]
 {
     static const char body[] = "{\"jwt\":\"good\",\"role\":\"for-ever\"}";
     static const char *const headers[] = { "X-Vault-Request: true" };
-    autofree char *url = str_printf("%s/v1/auth/kubernetes/login", f->url);
+    autofree char *url = str_printf("%s/v1/auth/kubernetes/login", f->server.url);
     struct secret sent CLEANUP(secret_done) = secret_copy(body, strlen(body));
     struct http_request request = {
         .method = "POST",

@@ -18,6 +18,7 @@ from world import FAULTS, World, harness  # noqa: E402
 from node import Pod  # noqa: E402
 
 test, expect, expect_equal = harness.test, harness.expect, harness.expect_equal
+memory = harness.memory
 WORD = "cAnArY7f3a9c41"
 VALUES = {
     "small": WORD + "-s",
@@ -45,23 +46,6 @@ def forms():
 
 def hits(data):
     return sum(data.count(form) for form in forms())
-
-
-def memory(pid):
-    """All that a process could write to."""
-    data = []
-    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
-        for line in maps:
-            span, mode = line.split()[:2]
-            if "w" not in mode or "[v" in line:
-                continue
-            low, high = (int(n, 16) for n in span.split("-"))
-            mem.seek(low)
-            try:
-                data.append(mem.read(high - low))
-            except OSError:
-                pass
-    return b"".join(data)
 
 
 def family(world, name):

@@ -221,7 +221,7 @@ static void only_the_ca_that_was_given_is_believed_and_a_new_one_is_read(void **
     autofree char *good = in_folder("ca.pem");
     autofree char *path = in_folder("ca.crt");
     struct secret pem CLEANUP(secret_done) = { 0 };
-    struct kube_config config = { .server = xstrdup(secure.url), .ca_file = xstrdup(path) };
+    struct kube_config config = { .server = xstrdup(secure.server.url), .ca_file = xstrdup(path) };
     struct kube_api *api = kube_api_new(&config, NULL);
     struct error err = { 0 };
 
@@ -234,7 +234,7 @@ static void only_the_ca_that_was_given_is_believed_and_a_new_one_is_read(void **
     if (ask(api, "fine", NULL, &err) < 0)
         fail_msg("%s", err.msg);
     kube_api_free(api);
-    config = (struct kube_config){ .server = xstrdup(secure.url) }; /* the system's */
+    config = (struct kube_config){ .server = xstrdup(secure.server.url) }; /* the system's */
     api = kube_api_new(&config, NULL);
     assert_int_equal(ask(api, "fine", NULL, &err), -1);
     assert_int_equal(err.code, CODE_FAILED_PRECONDITION);
@@ -250,7 +250,7 @@ static void the_name_in_the_certificate_may_be_another_than_the_hosts(void **sta
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct kube_config config = { .server = xstrdup(secure.url),
+        struct kube_config config = { .server = xstrdup(secure.server.url),
                                       .server_name = xstrdup(rows[i].name),
                                       .ca_file = in_folder("ca.pem") };
         struct kube_api *api = kube_api_new(&config, NULL);

@@ -42,7 +42,7 @@ static int call(const struct http_request *request, struct http_reply *ret, stru
 
 static int get(const char *path, struct http_reply *ret, struct error *err)
 {
-    autofree char *url = str_printf("%s/v1/%s", plain.url, path);
+    autofree char *url = str_printf("%s/v1/%s", plain.server.url, path);
 
     return call(&(struct http_request){ .url = url }, ret, err);
 }
@@ -119,7 +119,7 @@ static void a_date_of_retry_after_becomes_a_wait(void **state)
 static void a_redirect_is_told_and_not_followed(void **state)
 {
     struct http_reply reply CLEANUP(http_reply_done) = { 0 };
-    autofree char *want = str_printf("%s/v1/secret/data/db", plain.url);
+    autofree char *want = str_printf("%s/v1/secret/data/db", plain.server.url);
 
     (void)state;
     assert_int_equal(get("fault/s307/a", &reply, NULL), 0);
@@ -129,7 +129,7 @@ static void a_redirect_is_told_and_not_followed(void **state)
 
 static void the_reply_to_head_does_not_wait_for_a_body(void **state)
 {
-    autofree char *url = str_printf("%s/v1/secret/data/db", plain.url);
+    autofree char *url = str_printf("%s/v1/secret/data/db", plain.server.url);
     struct http_request request = { .method = "HEAD", .url = url };
     struct http_reply reply CLEANUP(http_reply_done) = { 0 };
 
@@ -145,7 +145,7 @@ static void a_body_goes_with_any_method(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(methods); i++) {
-        autofree char *url = str_printf("%s/v1/pki/issue/x", plain.url);
+        autofree char *url = str_printf("%s/v1/pki/issue/x", plain.server.url);
         struct secret body CLEANUP(secret_done) = secret_copy("{\"common_name\":\"a\"}", 19);
         struct http_request request = { .method = methods[i], .url = url, .body = &body };
         struct http_reply reply CLEANUP(http_reply_done) = { 0 };
@@ -193,8 +193,9 @@ static void what_goes_wrong_has_a_code_and_an_end(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(failures); i++) {
         const char *slash = strstr(failures[i].url, "://");
-        autofree char *url = slash ? xstrdup(failures[i].url)
-                                   : str_printf("%s/v1/%s?q=hidden", plain.url, failures[i].url);
+        autofree char *url =
+            slash ? xstrdup(failures[i].url)
+                  : str_printf("%s/v1/%s?q=hidden", plain.server.url, failures[i].url);
         struct http_request request = { .url = url, .timeout_ms = 1000 };
         struct http_reply reply CLEANUP(http_reply_done) = { 0 };
         struct error err = { 0 };
@@ -214,7 +215,7 @@ static void what_goes_wrong_has_a_code_and_an_end(void **state)
 
 static void a_callers_own_ceiling_holds_to_the_byte(void **state)
 {
-    autofree char *url = str_printf("%s/v1/fault/noerrors/a", plain.url); /* 13 bytes */
+    autofree char *url = str_printf("%s/v1/fault/noerrors/a", plain.server.url); /* 13 bytes */
     struct http_request request = { .url = url, .reply_bytes_max = 13 };
     struct http_reply reply CLEANUP(http_reply_done) = { 0 };
     struct error err = { 0 };
@@ -236,7 +237,7 @@ static void *raise_soon(void *arg)
 
 static void a_cancel_ends_a_call_within_a_second_or_so(void **state)
 {
-    autofree char *url = str_printf("%s/v1/fault/never/a", plain.url);
+    autofree char *url = str_printf("%s/v1/fault/never/a", plain.server.url);
     struct cancel cancel;
     struct http_request request = { .url = url, .timeout_ms = 15000, .cancel = &cancel };
     struct http_reply reply CLEANUP(http_reply_done) = { 0 };
@@ -341,7 +342,7 @@ static void move_to_memory(struct http_tls *tls, struct secret pems[3])
 
 static void check_tls(size_t i, const struct vault_fake *server, bool in_memory)
 {
-    autofree char *url = str_printf("%s/v1/sys/health", server->url);
+    autofree char *url = str_printf("%s/v1/sys/health", server->server.url);
     autofree char *ca_file = in_folder_or_null(tls_rows[i].ca_file, "");
     autofree char *ca_folder = in_folder_or_null(tls_rows[i].ca_folder, "");
     autofree char *cert = in_folder_or_null(tls_rows[i].client, ".pem");
@@ -485,7 +486,7 @@ static void a_kept_connection_remembers_no_secret(void **state)
     vault_fake_start(&tls, args);
     servers[1] = &tls;
     for (size_t i = 0; i < COUNT_OF(servers); i++) {
-        autofree char *url = str_printf("%s/v1/fault/many/a", servers[i]->url);
+        autofree char *url = str_printf("%s/v1/fault/many/a", servers[i]->server.url);
         struct http_request request = { .url = url, .tls.ca_file = ca };
         struct http_reply reply CLEANUP(http_reply_done) = { 0 };
 

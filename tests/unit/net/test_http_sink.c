@@ -65,7 +65,7 @@ static void a_taker_gets_the_body_as_it_comes(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(sinks); i++) {
-        autofree char *url = str_printf("%s/v1/%s", plain.url, sinks[i].path);
+        autofree char *url = str_printf("%s/v1/%s", plain.server.url, sinks[i].path);
         struct taken taken = { .most = sinks[i].most, .first_len = 1 };
         struct http_request request = { .method = "GET",
                                         .headers = headers,
@@ -88,7 +88,7 @@ static void a_taker_gets_the_body_as_it_comes(void **state)
 
 static void a_failure_is_no_business_of_the_taker(void **state)
 {
-    autofree char *url = str_printf("%s/nothing", plain.url);
+    autofree char *url = str_printf("%s/nothing", plain.server.url);
     struct taken taken = { .most = 0 };
     struct http_request request = { .method = "GET",
                                     .headers = headers,

@@ -18,7 +18,7 @@ static int set_up(void **state)
     (void)state;
     vault_fake_start(&fake, NULL);
     config =
-        (struct provider_config){ .vault_addr = fake.url,
+        (struct provider_config){ .vault_addr = fake.server.url,
                                   .vault_mount = (char *)"kubernetes",
                                   .vault_namespace = (char *)"",
                                   .vault_tokens_max = 100,
@@ -271,7 +271,7 @@ static const struct {
 static void tls_is_never_given_up(void **state)
 {
     char folder[] = "/tmp/locket-vault-tls-XXXXXX";
-    autofree char *elsewhere = str_printf("%s/v1/secret/data/db", fake.url);
+    autofree char *elsewhere = str_printf("%s/v1/secret/data/db", fake.server.url);
     const char *args[] = { "--tls", folder, "--client-ca", "--elsewhere", elsewhere, NULL };
     struct provider_config plain = config;
     struct vault_fake server;
@@ -291,7 +291,7 @@ static void tls_is_never_given_up(void **state)
         struct error err = { 0 };
         int result;
 
-        config.vault_addr = server.url;
+        config.vault_addr = server.server.url;
         config.vault_ca_file = ca;
         config.vault_client_cert = tls_rows[i].client_cert ? cert : NULL;
         config.vault_client_key = tls_rows[i].client_cert ? key : NULL;

@@ -8,7 +8,7 @@ import time
 
 from machine import Machine, volumes
 from images import PAUSE
-from harness import BUILD, ROOT, expect, wait_until, write_json
+from harness import BUILD, ROOT, expect, run, wait_until, write_json
 from objects import GROUP, provider_class
 from rig import Refused
 
@@ -18,6 +18,7 @@ SHARED = "/run/rig"  # on the node: the document of the file store, the plan of 
 DAEMONSET = "/apis/apps/v1/namespaces/kube-system/daemonsets/csi-secrets-store"
 CSI_NODE = "/apis/storage.k8s.io/v1/csinodes/n1"
 LABEL = "app=csi-secrets-store"
+TOKEN = "/run/secrets/kubernetes.io/serviceaccount/token"  # /var/run is a link there
 DRIVER = "secrets-store.csi.k8s.io"
 DRIVER_ARGS = [
     "--endpoint=unix:///csi/csi.sock",
@@ -109,6 +110,16 @@ class World:
         """The process of the provider's store, whose parent is the container's first."""
         parent = self.machine.pid_of(self.driver_pod(), "provider")
         return int(pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
+
+    def peek(self, container, texts):
+        """What the user of a container of the driver's pod can read there: see peek.py."""
+        pid = self.machine.pid_of(self.driver_pod(), container)
+        said = run([pathlib.Path(__file__).with_name("peek.py"), str(pid), "65532"], input=json.dumps(texts))
+        return json.loads(said.stdout)
+
+    def token_of_agent(self):
+        root = pathlib.Path(f"/proc/{self.machine.pid_of(self.driver_pod(), 'agent')}/root")
+        return (root / TOKEN.lstrip("/")).read_text().strip()
 
     def memory_of_driver(self):
         lines = pathlib.Path(f"/proc/{self.driver_pid()}/status").read_text().splitlines()

@@ -89,6 +89,22 @@ def a_pod_starts_with_its_secrets_and_sees_a_rotation_without_a_restart(world):
 
 
 @test
+def neither_agent_nor_provider_can_read_a_credential_or_a_path_of_the_other(world):
+    world.rotate("password", "rotated-0", world.start("looked-at"))
+    secret, token = world.values["password"], world.token_of_agent()
+    agent, provider = (world.peek(name, [secret, token]) for name in ("agent", "provider"))
+    expect_equal(agent["holding"][0], [], "files with a secret in the agent's container")
+    expect_equal(provider["holding"][1], [], "files with the API token in the provider's container")
+    expect(any(path.endswith("/token") for path in agent["holding"][1]), "the agent finds its own")
+    expect_equal(provider["holding"][0], ["/run/rig/secrets.json"], "the provider finds its store")
+    expect_equal(agent["sockets"], ["/run/locket/agent/agent.sock"], "sockets that the agent reaches")
+    expect_equal(provider["sockets"], ["/run/locket/providers/file.sock"], "and the provider")
+    for name, seen in (("agent", agent), ("provider", provider)):
+        of_others = [path for path in seen["folders"] if path.startswith(("/var/lib/kubelet", "/csi", "/registration"))]
+        expect_equal(of_others, [], f"folders of the driver in the container of the {name}")
+
+
+@test
 def a_volume_costs_little_of_a_pods_start(world):
     times = {}
     for class_name in (None, "app"):

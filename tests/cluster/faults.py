@@ -15,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "fakes"))
 import api_proxy
 from harness import expect, expect_equal, run_tests, test, wait_until
 from node import Pod
+from webhook import Webhook
 from objects import GROUP
 from world import ACCOUNT, STATUSES, World
 
@@ -207,6 +208,28 @@ def a_policy_that_denies_statuses_denies_nothing_else(world):
     world.wait_for_status("denied")
     world.write(world.values)
     pod.unpublish()
+
+
+@test
+def a_webhook_that_denies_or_is_away_denies_nothing_else(world):
+    certs = world.cluster.folder / "certs"
+    webhook = Webhook(certs / "apiserver.crt", certs / "apiserver.key", "no status today")
+    world.cluster.apply(webhook.configuration("deny", GROUP, STATUSES))
+    world.proxy.misbehave(None)
+    # The API server may still write what it is asked right after it took the webhook up.
+    pods = []
+    wait_until(lambda: pods.append(world.publish(f"hooked-{len(pods)}")) or webhook.asked, 20, "the webhook")
+    wait_until(lambda: "no status today" in world.programs.log("agent").read_text(), 10, "its words")
+    webhook.stop()
+    pods.append(world.publish("hooked"))
+    lives_go_on(world, "hooked-not")
+    wait_until(lambda: "failed calling webhook" in world.programs.log("agent").read_text(), 10,
+               "that nobody answers")
+    world.cluster.kubectl("delete", "validatingwebhookconfiguration", "deny")
+    world.wait_for_status("hooked")
+    for pod in pods:
+        world.wait_for_status(pod.name)
+        pod.unpublish()
 
 
 @test

@@ -296,12 +296,12 @@ def a_line_says_whose_the_pod_is(world):
     selector = {"matchLabels": {"app": "web"}}
     template = {"metadata": {"labels": {"app": "web"}},
                 "spec": {"containers": [{"name": "c", "image": "rig.local/none"}]}}
-    path = "/apis/apps/v1/namespaces/shop/replicasets"
-    owner = world.cluster.call("POST", path, {
-        "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web-6f"},
-        "spec": {"replicas": 0, "selector": selector, "template": template}})
+    # Of a kind whose controller does not run here: it would let go of a pod that it did not make.
+    owner = world.cluster.call("POST", "/apis/apps/v1/namespaces/shop/statefulsets", {
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "web"},
+        "spec": {"replicas": 0, "serviceName": "web", "selector": selector, "template": template}})
     pod = world.make_pod("owned")
-    reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-6f", "controller": True,
+    reference = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "controller": True,
                  "uid": owner["metadata"]["uid"]}
     world.cluster.call("PATCH", "/api/v1/namespaces/shop/pods/owned",
                        {"metadata": {"ownerReferences": [reference]}}, "application/merge-patch+json")
@@ -309,7 +309,7 @@ def a_line_says_whose_the_pod_is(world):
 
     def told():
         world.node.must_refresh(pod, changed=False)
-        return any(x.get("owner") == "ReplicaSet/web-6f" for x in world.lines_of(pod))
+        return any(x.get("owner") == "StatefulSet/web" for x in world.lines_of(pod))
 
     wait_until(told, 60, "a line with the owner")
     pod.unpublish()

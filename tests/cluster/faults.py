@@ -3,6 +3,7 @@
 """What can go wrong between agent, API server and driver: nothing is lost, no final code comes of it,
 pods with known classes notice nothing, and five seconds after its end all is as it was."""
 import json
+import os
 import pathlib
 import signal
 import sys
@@ -19,6 +20,7 @@ from webhook import Webhook
 from objects import GROUP
 from world import ACCOUNT, STATUSES, World
 
+AWAY_S = int(os.environ.get("AWAY_S", "10"))  # how long the API server is away
 RECOVERY_S = 5
 SOON_S = 1  # for what must not wait for the API server
 MAYBE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "RESOURCE_EXHAUSTED")
@@ -99,7 +101,7 @@ def during(world, fault, name, seconds=0):
 
 @test
 def an_api_server_that_is_away_takes_nothing_along(world):
-    during(world, api_proxy.away, "away", seconds=10)
+    during(world, api_proxy.away, "away", seconds=AWAY_S)
 
 
 @test

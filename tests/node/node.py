@@ -48,7 +48,7 @@ ROWS = [
     ("publish.before_mount", "unpublish.before_forget"),
     ("publish.after_mount", "unmount.before"), ("fetch.before_call", "state.before_remove"),
     ("write.after_files", "state.after_remove"), ("write.after_rename", "unpublish.begin"),
-    ("links.after_place", "unpublish.before_wipe"), ("publish.before_published", "unpublish.end"),
+    ("publish.before_published", "unpublish.end"),
 ]
 ROTATIONS = ["write.before_rename", "write.after_rename", "rotate.after_fetch", "rotate.end"]
 CANNOT_PROVE = [

@@ -47,14 +47,15 @@ static void add_words(const struct secret_wish *w, const struct tree *status, st
 
     if (!message)
         return;
-    text = str_printf("%.*s", WORDS_MAX, message);
+    /* Cut after it is redacted: of a value that the cut would go through nothing is left. */
+    text = str_printf("%.*s", ERROR_TEXT_MAX - 1, message);
     words = redaction_of(text);
     for (size_t i = 0; i < w->data->count; i++)
         redaction_value(&words, (const char *)w->data->list[i].bytes.bytes,
                         w->data->list[i].bytes.len);
     redaction_shapes(&words);
     redaction_apply(&words);
-    (void)error_set(err, before.code, "%s", text);
+    (void)error_set(err, before.code, "%.*s", WORDS_MAX, text);
     err->retry_after_ms = before.retry_after_ms;
 }
 

@@ -165,7 +165,9 @@ static void add_words(const struct http_reply *reply, const char *own, struct st
     words = tree_get_text(t, "message");
     if (!words)
         return;
-    strbuf_printf(out, ": %.*s", WORDS_MAX, words);
+    /* More than is said: cut after it is redacted, so that nothing is left of a token at the cut.
+     */
+    strbuf_printf(out, ": %.*s", 2 * WORDS_MAX, words);
     r = redaction_of(out->text);
     redaction_value(&r, own, strlen(own));
     redaction_shapes(&r);
@@ -175,13 +177,14 @@ static void add_words(const struct http_reply *reply, const char *own, struct st
 static int refused(const struct mint_wish *w, const struct http_reply *reply, const char *own,
                    struct error *err)
 {
-    struct strbuf words autostrbuf = { .ceiling = (size_t)2 * WORDS_MAX };
+    struct strbuf words autostrbuf = { .ceiling = ERROR_TEXT_MAX };
 
     add_words(reply, own, &words);
     (void)error_set(err, code_of(reply->status),
                     "no token could be minted for service account %.63s/%.253s, audience "
-                    "\"%.64s\": %ld%s%s",
-                    w->pod_ns, w->service_account, w->audience, reply->status, strbuf_text(&words),
+                    "\"%.64s\": %ld%.*s%s",
+                    w->pod_ns, w->service_account, w->audience, reply->status, WORDS_MAX,
+                    strbuf_text(&words),
                     reply->status == 403 ? " (is components/minting applied?)" : "");
     if (err)
         err->retry_after_ms = reply->retry_after_ms;

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """deploy/chart and deploy/daemonset by helm and kubectl themselves, without a cluster: they render what
 the other tests read, and the value names of the chart before do what they did."""
+import json
 import pathlib
 import subprocess
 import sys
@@ -17,14 +18,13 @@ FLAGS = ["--namespace=kube-system"]
 
 
 class World:
-    """The two tools, and what the base is."""
+    """The two tools."""
 
     def __init__(self, programs):
         self.helm_program = tool("helm")
         self.kubectl = programs.folder / "kubectl"
         self.kubectl.symlink_to(tool("kubernetes"))
         self.environment = {"HOME": str(programs.folder), "PATH": "/usr/bin:/bin"}
-        self.base = {key(doc): doc for doc in render(DAEMONSET / "base")}
 
     def call(self, *argv):
         return subprocess.run([str(a) for a in argv], env=self.environment, capture_output=True, text=True,
@@ -58,6 +58,11 @@ def container(objects, name):
     return next(c for c in pod_of(objects)["containers"] if c["name"] == name)
 
 
+def separate(objects):
+    """The container of the provider that has pods of its own."""
+    return pod_of(objects, name="locket-provider")["containers"][0]
+
+
 def mounts(objects, name):
     return {m["mountPath"] for m in container(objects, name)["volumeMounts"]}
 
@@ -80,28 +85,59 @@ def kubectl_renders_every_preset_as_the_tests_do(world):
 
 @test
 def helm_lint_has_nothing_to_say(world):
-    for words in ((), ("--set=syncSecret.enabled=true,locket.driver.tmpfsBudgetMi=64",)):
+    for words in ((), ("--set=syncSecret.enabled=true,locket.driver.tmpfsBudgetMi=64",), (MIGRATION,)):
         done = world.call(world.helm_program, "lint", "--strict", CHART, *words)
         expect_equal(done.returncode, 0, done.stdout)
         expect("[WARNING]" not in done.stdout and "[ERROR]" not in done.stdout, done.stdout)
 
 
+NAMES = "fullnameOverride=csi-secrets-store,nameOverride=csi-secrets-store,enableSecretRotation=true"
+MIGRATION = f"--values={CHART}/migration.yaml"
+SAME_CONTAINER = ("name", "image", "command", "securityContext", "resources", "livenessProbe", "readinessProbe", "ports", "env")
+OWN_WORDS = ("containers", "volumes")  # of a pod: the chart's differ in their order and in what values add
+
+
+def expect_same_daemonset(theirs, ours, says):
+    """The chart's pod, with no privilege, folder, token or argument less or more than the manifest's."""
+    for part in ("selector", "updateStrategy"):
+        expect_equal(theirs["spec"][part], ours["spec"][part], f"{says} {part}")
+    have, want = (d["spec"]["template"]["spec"] for d in (theirs, ours))
+    expect_equal(*({k: v for k, v in pod.items() if k not in OWN_WORDS} for pod in (have, want)), says)
+    places = [{json.dumps({k: v for k, v in volume.items() if k != "name"}, sort_keys=True) for volume in pod["volumes"]}
+              for pod in (have, want)]
+    expect_equal(*places, f"{says} volumes")
+    expect_equal(*([c["name"] for c in pod["containers"]] for pod in (have, want)), f"{says} containers")
+    for other, our in zip(have["containers"], want["containers"]):
+        for part in SAME_CONTAINER:
+            expect_equal(other.get(part), our.get(part), f"{says} {our['name']} {part}")
+        expect(set(our["args"]) <= set(other["args"]), f"{says} {our['name']}: {other['args']}")
+        expect_equal(*({m["mountPath"] for m in c["volumeMounts"]} for c in (other, our)), f"{says} {our['name']}")
+
+
+# words for the chart, the preset that they are, and what of the CSIDriver the chart reads from the cluster
+PRESETS_OF_THE_CHART = [
+    (["--set=linux.enabled=true"], "base", ()),
+    (["--set=syncSecret.enabled=true"], "overlays/sync", ()),
+    (["--set=locket.provider.separate=true"], "overlays/provider-separate", ()),
+    ([MIGRATION], "overlays/migration", ("seLinuxMount", "tokenRequests")),
+]
+
+
 @test
-def by_default_the_chart_renders_what_the_base_is(world):
-    theirs = world.objects("--set=fullnameOverride=csi-secrets-store,nameOverride=csi-secrets-store",
-                           "--set=enableSecretRotation=true", "--kube-version=1.34.0")
-    expect_equal(theirs.keys(), world.base.keys())
-    for which, ours in world.base.items():
-        for part in ("rules", "subjects", "roleRef", "spec"):
-            if which[0] != "DaemonSet":
-                expect_equal(theirs[which].get(part), ours.get(part), f"{which} {part}")
-    have, want = theirs[("DaemonSet", "csi-secrets-store")]["spec"], world.base[("DaemonSet", "csi-secrets-store")]["spec"]
-    expect_equal(have["selector"], want["selector"])
-    for ours, other in zip(want["template"]["spec"]["containers"], have["template"]["spec"]["containers"]):
-        for part in ("name", "image", "command", "securityContext", "resources", "livenessProbe"):
-            expect_equal(other.get(part), ours.get(part), f"{ours['name']} {part}")
-        expect(set(ours["args"]) <= set(other["args"]), f"{ours['name']}: {other['args']}")
-        expect_equal({m["mountPath"] for m in other["volumeMounts"]}, {m["mountPath"] for m in ours["volumeMounts"]})
+def each_preset_of_the_chart_renders_what_that_of_the_manifests_is(world):
+    for words, preset, of_the_cluster in PRESETS_OF_THE_CHART:
+        theirs = world.objects(*words, f"--set={NAMES}", "--kube-version=1.34.0")
+        ours = {key(doc): doc for doc in render(DAEMONSET / preset)}
+        expect_equal(theirs.keys(), ours.keys(), preset)
+        for which, doc in ours.items():
+            if which[0] == "DaemonSet":
+                expect_same_daemonset(theirs[which], doc, f"{preset} {which[1]}")
+                continue
+            for part in ("rules", "subjects", "roleRef", "automountServiceAccountToken"):
+                expect_equal(theirs[which].get(part), doc.get(part), f"{preset} {which} {part}")
+            have, want = (
+                {k: v for k, v in one.get("spec", {}).items() if k not in of_the_cluster} for one in (theirs[which], doc))
+            expect_equal(have, want, f"{preset} {which} spec")
 
 
 def has(name, *arguments):
@@ -164,6 +200,23 @@ VALUES = [
      and has("driver", "--tmpfs-budget=104857600")(o)),
     ("locket.driver.tmpfsBudgetMi=0", lambda o: "limits" not in container(o, "driver")["resources"]),
     ("locket.provider.enabled=false", lambda o: [c["name"] for c in pod_of(o)["containers"]] == ["driver", "agent"]),
+    ("locket.provider.separate=true,locket.provider.stores=aws,locket.provider.keySecret=k,linux.env[0].name=A",
+     lambda o: {"--stores=aws", "--hmac-key-file=/etc/locket/keys/versions"} <= set(separate(o)["args"])
+     and separate(o)["env"] == [{"name": "A"}] and "/etc/locket/keys" in str(separate(o)["volumeMounts"])),
+    ("locket.provider.separate=true,locket.provider.resources.limits.memory=1Gi,linux.nodeSelector.pool=x,logVerbosity=3",
+     lambda o: separate(o)["resources"]["limits"] == {"memory": "1Gi"} and "-v=3" in separate(o)["args"]
+     and pod_of(o, name="locket-provider")["nodeSelector"]["pool"] == "x"),
+    ("locket.provider.separate=true,locket.provider.mintTokens=true", lambda o: "--mint-tokens" in separate(o)["args"]
+     and ("ClusterRole", "locket-provider-minting-role") in o),
+    ("locket.provider.separate=true,locket.provider.enabled=false,locket.provider.mintTokens=true",
+     lambda o: not any("locket-provider" in name for _, name in o)),
+    ("locket.provider.separate=true,linux.enabled=false", lacks("DaemonSet", "locket-provider")),
+    ("locket.provider.separate=true,rbac.install=false", lacks("ServiceAccount", "locket-provider")),
+    ("locket.provider.mintTokens=false,locket.provider.separate=true", lacks("ClusterRole", "locket-provider-minting-role")),
+    ("locket.provider.enabled=false", lambda o: not {8096, 8200} & {
+        q["port"] for (kind, _), doc in o.items() if kind == "NetworkPolicy"
+        for rule in [*doc["spec"].get("ingress", []), *doc["spec"].get("egress", [])] for q in rule["ports"]}
+     and "/run/locket/providers" not in folders(o)),
     ("locket.provider.stores=aws", lambda o: [a for a in container(o, "provider")["args"] if a.startswith("--stores")]
      == ["--stores=aws"]),
     ("locket.provider.keySecret=k", has("provider", "--hmac-key-file=/etc/locket/keys/versions")),
@@ -234,6 +287,15 @@ def privilege_is_as_in_the_manifests_whatever_is_set(world):
         for one in pod_of(objects)["containers"]:
             expect_equal("privileged" in one["securityContext"], one["name"] == "driver", f"{words}: {one['name']}")
             expect_equal("api-token" in str(one["volumeMounts"]), one["name"] == "agent", f"{words}: {one['name']}")
+    for mints in (False, True):
+        words = ("true", "false")[not mints]
+        objects = world.objects(f"--set=locket.provider.separate=true,locket.provider.mintTokens={words}")
+        pod = pod_of(objects, name="locket-provider")
+        expect_equal(pod["automountServiceAccountToken"], False, "the provider's token")
+        expect_equal("serviceAccountToken" in str(pod["volumes"]), mints, "a token only where it mints")
+        labels = daemonset(objects, "locket-provider")["spec"]["template"]["metadata"]["labels"]
+        theirs = daemonset(objects)["spec"]["selector"]["matchLabels"]
+        expect(not theirs.items() <= labels.items(), "a pod of the provider is none of the driver's DaemonSet")
 
 
 @test
@@ -243,6 +305,8 @@ def the_image_of_the_driver_before_and_a_windows_that_is_not_there_are_refused(w
     expect("give windows.spec" in world.refusal("--set=windows.enabled=true"), "Windows without a cluster")
     said = world.refusal("--set=locket.agent.audit.failClosed=true")
     expect("enable the audit" in said, said)
+    said = world.refusal("--set=locket.provider.mintTokens=true")
+    expect("set locket.provider.separate" in said, said)
     spec = "windows.enabled=true,windows.spec.selector.matchLabels.app=x"
     kept = world.objects(f"--set={spec}")[("DaemonSet", "csi-secrets-store-csi-driver-windows")]["spec"]
     expect_equal(kept, {"selector": {"matchLabels": {"app": "x"}}}, "the spec as given")

@@ -16,11 +16,11 @@ import old_release
 from harness import BUILD, ROOT, expect, expect_equal, run_tests, test, tool, wait_until
 from kustomize import CHART, DAEMONSET, documents, render
 from node import Node
-from objects import GROUP, provider_class
+from objects import GROUP, pod, provider_class
 from rig import Cluster, Refused
 
 OURS, THEIRS = ["driver", "agent", "provider"], ["node-driver-registrar", "secrets-store", "liveness-probe"]
-STATIC, CHARTS = "csi-secrets-store", "csi-secrets-store-csi-driver"
+STATIC, CHARTS, PROVIDER = "csi-secrets-store", "csi-secrets-store-csi-driver", "locket-provider"
 POLICIES = "validatingadmissionpolicies"
 
 # No kubelet is here: what would be run in a container runs beside the test's own driver, and a rollout
@@ -300,7 +300,46 @@ def a_release_of_helm_goes_back_and_forward_again(world):
     before = world.daemonset(CHARTS)
     world.follow("A release of Helm, in place")
     expect_ours(world, CHARTS, before, OURS)
+    world.follow("Back", 1)
+
+
+def mint(world, spec):
+    """A token asked for with the account of the chart's own provider; what the API server says to that."""
+    bound = {"apiVersion": "v1", "kind": "Pod", "name": PROVIDER,
+             "uid": world.get(f"/api/v1/namespaces/kube-system/pods/{PROVIDER}")["metadata"]["uid"]}
+    token = world.cluster.token_of("kube-system", PROVIDER, of_pod=PROVIDER)
+    path = f"/api/v1/namespaces/kube-system/serviceaccounts/{PROVIDER}/token"
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": {"audiences": ["vault"], "boundObjectRef": bound, **spec}}
+    try:
+        world.cluster.call("POST", path, body, token=token)
+    except Refused as why:
+        return str(why)
+    return "minted"
+
+
+@test
+def a_release_of_helm_changes_over_node_by_node_and_its_provider_mints(world):
+    before = world.daemonset(CHARTS)
+    world.follow("A release of Helm, node by node", 0)
+    expect_ours(world, CHARTS, before, OURS[:2])
+    expect_equal(world.daemonset(CHARTS)["spec"]["updateStrategy"], {"type": "OnDelete"}, "when pods change")
+    expect("--mint-tokens" in world.daemonset(PROVIDER)["spec"]["template"]["spec"]["containers"][0]["args"], "minting")
+    world.cluster.apply(pod(PROVIDER, "kube-system", account=PROVIDER))
+    wait_until(lambda: mint(world, {"expirationSeconds": 600}) == "minted", 30, "the role")
+    wait_until(lambda: "minted-tokens" in mint(world, {"expirationSeconds": 700}), 30, "the policy")
+    expect("minted-tokens" in mint(world, {"boundObjectRef": None, "expirationSeconds": 600}), "a token of no pod")
+
+
+@test
+def and_once_over_updates_roll_again_and_nobody_may_mint(world):
+    world.follow("A release of Helm, node by node", 1)
+    strategy = world.daemonset(CHARTS)["spec"]["updateStrategy"]
+    expect_equal((strategy["type"], strategy["rollingUpdate"]["maxUnavailable"]), ("RollingUpdate", "10%"), "how pods change")
+    expect("serviceAccountToken" not in json.dumps(world.daemonset(PROVIDER)), "a token of the provider's")
+    wait_until(lambda: "forbidden" in mint(world, {"expirationSeconds": 600}), 30, "the end of the role")
     world.shell("helm uninstall csi -n kube-system")
+    wait_until(lambda: not world.daemonset(PROVIDER), 30, "the end of the provider")
     expect(world.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/secretproviderclasses.{GROUP}"), "CRDs")
 
 

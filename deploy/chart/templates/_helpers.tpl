@@ -29,6 +29,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- if hasSuffix "csi-secrets-store/driver" .Values.linux.image.repository -}}
 {{- fail "linux.image.repository is the image of the driver before: name Locket's, or leave it out" -}}
 {{- end -}}
+{{- with .Values.locket.provider -}}
+{{- if and .mintTokens (not .separate) -}}
+{{- fail "locket.provider.mintTokens: only an account of its own may mint; set locket.provider.separate, too" -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.locket.agent.audit -}}
 {{- if and .failClosed (not .enabled) -}}
 {{- fail "locket.agent.audit.failClosed: nothing could be published without lines; enable the audit, too" -}}
@@ -41,7 +46,6 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
 {{- with $image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
-
 
 {{- /* (context, path): a file of deploy/daemonset, with the release's names in the place of its own. */ -}}
 {{- define "locket.read" -}}

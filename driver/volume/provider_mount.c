@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/volume/provider_mount.h"
 
+#include "driver/volume/provider_code.h"
 #include "lib/base/fault.h"
 #include "provider/extras.pb-c.h"
 #include "provider/provider.pb-c.h"
@@ -90,7 +91,7 @@ static int read_answer(V1alpha1__MountResponse *out, const struct provider_mount
     if (out->error && *out->error->code) {
         error_set(err, CODE_UNKNOWN, "mount request failed with provider error code %.100s",
                   out->error->code);
-        return error_reason(err, "ProviderError");
+        return error_reason(err, provider_code_reason(out->error->code));
     }
     if (read_files(out, mount->own && mount->request->accepts_unchanged, &set, err) < 0) {
         (void)error_within(err, "provider %s answered", mount->request->provider);

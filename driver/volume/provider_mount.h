@@ -20,7 +20,7 @@ struct provider_mount {
 };
 
 /* Calls and reads the answer; ret gets all files or none. Errors as source.h's fetch; the metric
- * reason is GRPCProviderError, ProviderError or InvalidAnswer.
+ * reason is GRPCProviderError, the provider's own code (provider_code.h) or InvalidAnswer.
  * Source: secrets-store-csi-driver pkg/secrets-store/provider_client.go MountContent. */
 must_check int provider_mount_call(struct rpc_client *client, const struct provider_mount *mount,
                                    struct fileset *ret, struct error *err);

@@ -164,6 +164,8 @@ def what_a_provider_answers_wrong_is_refused_and_undone(world):
     for behave, code, word in rows:
         wants(Pod(world.node, behave).publish(behave), code, word)
         nothing_left(world)
+    expect('node_publish_error_total{provider="odd",error_type="TooBad",os_type="linux"} 1'
+           in world.node.ctl("metrics"), "a provider's own code is no error_type")
 
 
 @test

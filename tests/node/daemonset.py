@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The machine with the DaemonSet of deploy/daemonset on it, and pods with volumes of its driver."""
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import time
 
 from machine import Machine, volumes
 from images import PAUSE
+import harness
 from harness import BUILD, ROOT, expect, run, wait_until, write_json
 from objects import GROUP, provider_class
 from rig import Refused
@@ -26,6 +28,21 @@ DRIVER_ARGS = [
     "--registration-folder=/registration", "--nodeid=$(NODE_NAME)",
     "--agent-socket=/run/locket/agent/agent.sock", "--enable-secret-rotation",
     "--rotation-poll-interval=2s", "--v=2"]
+
+
+def test(function):
+    """A test that ends with its pods, and with nothing of theirs left."""
+    @functools.wraps(function)
+    def whole(world):
+        try:
+            function(world)
+        except Exception:
+            world.sweep()
+            raise
+        world.sweep()
+        world.expect_clean()
+
+    return harness.test(whole)
 
 
 class World:
@@ -56,7 +73,7 @@ class World:
         folder.mkdir()
         shared = {"name": "rig", "mountPath": SHARED, "readOnly": True}
         provider = {"name": "provider", "volumeMounts": [shared], "args": [
-            "--provider-dir=/run/locket/providers", "--stores=file", "--health-addr=:8096",
+            "--provider-dir=/run/locket/providers", "--stores=file,vault", "--health-addr=:8096",
             f"--file-root={SHARED}/secrets.json", f"--readable={SHARED}"]}
         agent = {"name": "agent", "args": [
             "--agent-socket=/run/locket/agent/agent.sock", "--node-name=$(NODE_NAME)",
@@ -106,10 +123,19 @@ class World:
         pod = self.driver_pod()
         return pod and self.machine.pid_of(pod, "driver")
 
+    def locketctl(self, *words):
+        """What it said in the driver's container, of whatever end."""
+        name = self.driver_pod()["metadata"]["name"]
+        done = run([self.cluster.program("kubectl"), f"--kubeconfig={self.cluster.kubeconfig}", "exec",
+                    "-n", "kube-system", name, "-c", "driver", "--", "locketctl", *words], check=False)
+        return done.stdout + done.stderr
+
     def provider_worker(self):
-        """The process of the provider's store, whose parent is the container's first."""
+        """The process of the file store, whose parent is the container's first."""
         parent = self.machine.pid_of(self.driver_pod(), "provider")
-        return int(pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
+        children = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        is_its = lambda pid: "--worker=file" in pathlib.Path(f"/proc/{pid}/cmdline").read_text()  # noqa: E731
+        return next(int(pid) for pid in children if is_its(pid))
 
     def peek(self, container, texts):
         """What the user of a container of the driver's pod can read there: see peek.py."""
@@ -168,12 +194,12 @@ class World:
                 raise
             return None
 
-    def create(self, name, class_name="app", image=PAUSE, command=None):
+    def create(self, name, class_name="app", image=PAUSE, command=None, account="default"):
         """A pod with one inline volume at /secrets; without a class, without a volume."""
         container = {"name": "c", "image": image, "volumeMounts": []}
         if command:
             container["command"] = command
-        spec = {"containers": [container], "terminationGracePeriodSeconds": 1,
+        spec = {"containers": [container], "terminationGracePeriodSeconds": 1, "serviceAccountName": account,
                 "automountServiceAccountToken": False}
         if class_name:
             container["volumeMounts"] = [{"name": "v", "mountPath": "/secrets", "readOnly": True}]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A machine of a cluster: containerd, kubelet, the control plane, in the namespaces of run.sh."""
+import contextlib
 import datetime
 import json
 import os
@@ -179,6 +180,16 @@ class Machine:
         """What every container of this name said, old ones first."""
         found = sorted(self.logs.glob(f"*/{container}/*.log"), key=os.path.getmtime)
         return "".join(path.read_text(errors="replace") for path in found)
+
+    def all_logs(self):
+        """What everybody said, by the file; one may go while it is looked for."""
+        files, texts = [*self.folder.glob("*.log")], {}
+        for folder, _, names in os.walk(self.logs):
+            files += [pathlib.Path(folder) / name for name in names]
+        for path in files:
+            with contextlib.suppress(FileNotFoundError):
+                texts[str(path)] = path.read_text(errors="replace")
+        return texts
 
     def moment_of(self, container, words):
         """When a container of this name last said so, in seconds."""

@@ -24,7 +24,7 @@ reason=$("$root/tests/tools/usable.sh") || skip "$reason"
 for program in containerd ctr runc unshare ip gcc; do
     command -v "$program" >/dev/null || skip "no $program: tests/check/deps.sh node"
 done
-"$root/tests/tools/build.sh" kubernetes >/dev/null
+"$root/tests/tools/build.sh" kubernetes openbao >/dev/null
 
 # One rig at a time: a second one would take what the first has set for what is to be put back.
 exec 9>"${LOCKET_CACHE:-$HOME/.cache/locket}/node.lock"

@@ -19,9 +19,10 @@ ISSUER = "https://kubernetes.default.svc"
 
 
 class Bao:
-    """The server and its root's calls."""
+    """The server and its root's calls. With the address of a network that is not loopback it is there too, at
+    port 8200, by the name localhost."""
 
-    def __init__(self, programs):
+    def __init__(self, programs, network=None):
         self.root_token = secrets.token_urlsafe(24)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -32,7 +33,12 @@ class Bao:
         self.ca_file = certificates / "vault-ca.pem"
         self.socket = certificates / "bao.sock"
         configuration = certificates / "more.hcl"
-        configuration.write_text(f'listener "unix" {{ address = "{self.socket}" }}')
+        listeners = f'listener "unix" {{ address = "{self.socket}" }}\n'
+        if network:
+            listeners += (f'listener "tcp" {{ address = "{network}:8200"\n'
+                          f'tls_cert_file = "{certificates}/vault-cert.pem"\n'
+                          f'tls_key_file = "{certificates}/vault-key.pem" }}\n')
+        configuration.write_text(listeners)
         programs.start(
             "bao",
             [tool("openbao"), "server", "-dev", "-dev-tls", f"-dev-tls-cert-dir={certificates}",

@@ -45,6 +45,7 @@ struct lifecycle {
     struct work_pool *senders; /* of files to the cluster: one thread, off everybody's path */
     int64_t started_unix_ms;
     int64_t kubelet_ms; /* clock_mono_ms() of its last call, or of the start; atomic */
+    bool told_unsent;   /* that files are asked for and none are sent; atomic */
     size_t recovered;   /* set by recovery, then constant */
     size_t undone;
     size_t set_aside;

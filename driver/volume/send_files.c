@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/volume/send_files.h"
 
-#include <stdatomic.h>
-
 #include "driver/volume/read_back.h"
 #include "lib/base/log.h"
 
@@ -58,11 +56,10 @@ static void run(void *arg)
 void send_files(struct lifecycle *app, const char *volume_id, const char *const *paths,
                 size_t count)
 {
-    static atomic_bool told;
     struct wish *w;
 
     if (!app->config.sync_secrets) {
-        if (!atomic_exchange(&told, true))
+        if (!__atomic_exchange_n(&app->told_unsent, true, __ATOMIC_RELAXED))
             log_event(LOG_WARN, "the agent syncs Secrets, but gets no files: this driver runs "
                                 "without --sync-secrets");
         return;

@@ -279,6 +279,7 @@ static void files_are_sent_only_where_that_is_switched_on(void **state)
 
     (void)state;
     send_files(&w.app, "csi-1", paths, 2);
+    assert_true(w.app.told_unsent); /* of this driver, whatever was said of others */
     w.app.config.sync_secrets = true;
     send_files(&w.app, "csi-unknown", paths, 2);
     send_files(&w.app, "csi-1", paths, 2);

@@ -37,7 +37,22 @@ static bool is_denial(const struct error *err)
            err->code == CODE_RESOURCE_EXHAUSTED || err->code == CODE_UNIMPLEMENTED;
 }
 
-/* Adds the server's words, in which a policy may have quoted what it refused. */
+/* Marks all content in words; false: a value of it cannot be blanked. */
+static bool blank(const struct secret_data *data, struct redaction *words)
+{
+    bool betrays = false;
+
+    for (size_t i = 0; i < data->count; i++) {
+        const struct secret *value = &data->list[i].bytes;
+
+        betrays = betrays || redaction_betrays(words, (const char *)value->bytes, value->len);
+        redaction_value(words, (const char *)value->bytes, value->len);
+    }
+    redaction_shapes(words);
+    return !betrays;
+}
+
+/* Says it in the server's words, in which a policy may have quoted what it refused. */
 static void add_words(const struct secret_wish *w, const struct tree *status, struct error *err)
 {
     const char *message = tree_get_text(status, "message");
@@ -50,12 +65,14 @@ static void add_words(const struct secret_wish *w, const struct tree *status, st
     /* Cut after it is redacted: of a value that the cut would go through nothing is left. */
     text = str_printf("%.*s", ERROR_TEXT_MAX - 1, message);
     words = redaction_of(text);
-    for (size_t i = 0; i < w->data->count; i++)
-        redaction_value(&words, (const char *)w->data->list[i].bytes.bytes,
-                        w->data->list[i].bytes.len);
-    redaction_shapes(&words);
-    redaction_apply(&words);
-    (void)error_set(err, before.code, "%.*s", WORDS_MAX, text);
+    if (blank(w->data, &words)) {
+        redaction_apply(&words);
+        (void)error_set(err, before.code, "%.*s", WORDS_MAX, text);
+    } else
+        (void)error_set(err, before.code,
+                        "%s; why is not repeated: it may quote a value of less than %d bytes, "
+                        "which blanking would not hide",
+                        before.msg, REDACT_WHOLE_MIN);
     err->retry_after_ms = before.retry_after_ms;
 }
 

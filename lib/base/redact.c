@@ -26,17 +26,41 @@ static void hide_runs(struct redaction *r, const char *value, size_t len, size_t
             hide(r, i, window);
 }
 
-static void hide_form(struct redaction *r, const char *form, size_t len)
+/* --- the forms of a value ----------------------------------------------------------------------
+ */
+
+typedef void use_form(void *arg, const char *form, size_t len);
+
+/* A value as it stands in a text on its own. */
+static void each_form(const char *value, size_t len, use_form *use, void *arg)
 {
-    if (len < REDACT_WHOLE_MIN)
-        return;
-    hide_runs(r, form, len, len < REDACT_RUN_MIN ? len : REDACT_RUN_MIN);
+    static const enum base64_alphabet alphabets[] = { BASE64_STD, BASE64_URL_RAW };
+    struct strbuf form CLEANUP(strbuf_done) = { .sensitive = true };
+    char *copy = NULL;
+
+    use(arg, value, len);
+    json_add_text(&form, value, len);
+    if (form.len > 2)
+        use(arg, form.text + 1, form.len - 2); /* without its quotes */
+    for (size_t i = 0; i < COUNT_OF(alphabets); i++) {
+        strbuf_reset(&form);
+        base64_encode(alphabets[i], &form, value, len);
+        use(arg, strbuf_text(&form), form.len);
+    }
+    strbuf_reset(&form);
+    hex_encode(&form, value, len);
+    use(arg, strbuf_text(&form), form.len);
+    strbuf_reset(&form);
+    copy = xstrndup(value, len);
+    url_encode(&form, copy, false);
+    wipe_free_text(copy);
+    use(arg, strbuf_text(&form), form.len);
 }
 
 /* Base64 of a larger text shows a value in one of three ways, by how many bytes stand before it in
  * its group of three. Characters that share bits with its neighbours are left out. */
-static void hide_base64(struct redaction *r, enum base64_alphabet alphabet, const char *value,
-                        size_t len)
+static void each_shifted(enum base64_alphabet alphabet, const char *value, size_t len,
+                         use_form *use, void *arg)
 {
     static const size_t shared[] = { 0, 2, 3 }; /* characters, for 0, 1 and 2 bytes before */
 
@@ -47,35 +71,50 @@ static void hide_base64(struct redaction *r, enum base64_alphabet alphabet, cons
         strbuf_add(&shifted, "\0", before);
         strbuf_add(&shifted, value, len);
         base64_encode(alphabet, &form, strbuf_text(&shifted), shifted.len);
-        if (!before)
-            hide_form(r, strbuf_text(&form), form.len); /* on its own, with its end */
-        hide_form(r, strbuf_text(&form) + shared[before], shifted.len * 8 / 6 - shared[before]);
+        use(arg, strbuf_text(&form) + shared[before], shifted.len * 8 / 6 - shared[before]);
     }
+}
+
+/* --- what is done about them -------------------------------------------------------------------
+ */
+
+static void hide_form(void *arg, const char *form, size_t len)
+{
+    if (len < REDACT_WHOLE_MIN)
+        return;
+    hide_runs(arg, form, len, len < REDACT_RUN_MIN ? len : REDACT_RUN_MIN);
 }
 
 void redaction_value(struct redaction *r, const char *value, size_t len)
 {
-    struct strbuf form CLEANUP(strbuf_done) = { .sensitive = true };
-    char *copy = NULL;
-
     if (len > REDACT_VALUE_MAX)
         len = REDACT_VALUE_MAX;
     if (len < REDACT_WHOLE_MIN)
         return;
-    hide_form(r, value, len);
-    json_add_text(&form, value, len);
-    if (form.len > 2)
-        hide_form(r, form.text + 1, form.len - 2); /* without its quotes */
-    hide_base64(r, BASE64_STD, value, len);
-    hide_base64(r, BASE64_URL_RAW, value, len);
-    strbuf_reset(&form);
-    hex_encode(&form, value, len);
-    hide_form(r, strbuf_text(&form), form.len);
-    strbuf_reset(&form);
-    copy = xstrndup(value, len);
-    url_encode(&form, copy, false);
-    wipe_free_text(copy);
-    hide_form(r, strbuf_text(&form), form.len);
+    each_form(value, len, hide_form, r);
+    each_shifted(BASE64_STD, value, len, hide_form, r);
+    each_shifted(BASE64_URL_RAW, value, len, hide_form, r);
+}
+
+struct find {
+    const struct redaction *in;
+    bool found;
+};
+
+static void find_form(void *arg, const char *form, size_t len)
+{
+    struct find *find = arg;
+
+    find->found = find->found || memmem(find->in->text, find->in->len, form, len);
+}
+
+bool redaction_betrays(const struct redaction *r, const char *value, size_t len)
+{
+    struct find find = { .in = r };
+
+    if (len && len < REDACT_WHOLE_MIN)
+        each_form(value, len, find_form, &find);
+    return find.found;
 }
 
 static bool is_jwt_char(char c)

@@ -29,6 +29,10 @@ struct redaction redaction_of(char *text);
 /* Marks every trace of a value: as it is, and JSON-escaped, base64, hex and URL-encoded. */
 void redaction_value(struct redaction *r, const char *value, size_t len);
 
+/* Does the text hold a value too short to be marked (less than REDACT_WHOLE_MIN), in any form?
+ * Blanked, such a value would be told by the gap: a text that holds one is not to be shown. */
+bool redaction_betrays(const struct redaction *r, const char *value, size_t len);
+
 /* Marks what looks like a JWT or a PEM block. */
 void redaction_shapes(struct redaction *r);
 

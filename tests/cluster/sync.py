@@ -245,6 +245,7 @@ def a_policy_that_denies_a_secret_never_fails_a_publish(world):
                "'no ' + string(object.data['k']) + ' here: ask security'")
     world.make_class("evil", keys=["password"],
                      secretObjects=[secret_objects("evil", {"k": "password"})])
+    world.rotate([], "first-secret")
     pod = world.publish("eve", "evil")
     line = world.expect_told("evil", "ask security")
     encoded = base64.b64encode(world.values["password"].encode()).decode()
@@ -257,6 +258,20 @@ def a_policy_that_denies_a_secret_never_fails_a_publish(world):
     world.allow("no-evil")
     world.rotate([pod], "third-secret")
     wait_until(lambda: world.secret("evil"), 20, "the Secret once the policy allows it")
+    pod.unpublish()
+
+
+@test
+def a_policy_that_quotes_a_value_too_short_to_be_blanked_is_not_quoted(world):
+    world.deny("no-pin", "!object.metadata.name.startsWith('evil')",
+               "'no ' + string(object.data['k']) + ' here: ask security'")
+    world.rotate([], pin="427")
+    world.make_class("evil-pin", keys=["pin"],
+                     secretObjects=[secret_objects("evil-pin", {"k": "pin"})])
+    pod = world.publish("adam", "evil-pin")
+    line = world.expect_told("evil-pin", "why is not repeated")
+    expect("NDI3" not in line and "ask security" not in line, f"the policy's words are told: {line}")
+    world.allow("no-pin")
     pod.unpublish()
 
 

@@ -55,6 +55,37 @@ static void no_form_of_a_value_is_left(void **state)
     }
 }
 
+static const struct {
+    const char *text;
+    const char *value;
+    bool betrayed;
+} short_rows[] = {
+    { "pin 123!", "123", true },     { "pin 124!", "123", false },
+    { "no b2xk here", "old", true }, /* base64 */
+    { "at Nw", "7", true },          /* without its end */
+    { "at Nw==", "7", true },        /* with it */
+    { "at 6f6c64", "old", true },    /* hex */
+    { "a=%2F%2F", "//", true },      /* URL-encoded */
+    { "a \\\" b", "\"", true },      /* JSON-escaped, and as it is */
+    { "pin 1234!", "1234", false },  /* long enough to be blanked */
+    { "nothing", "", false },        { "", "1", false },
+};
+
+static void a_text_with_a_value_too_short_to_be_blanked_is_known(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(short_rows); i++) {
+        char text[ERROR_TEXT_MAX];
+        struct redaction r;
+
+        (void)snprintf(text, sizeof(text), "%s", short_rows[i].text);
+        r = redaction_of(text);
+        if (redaction_betrays(&r, short_rows[i].value, strlen(short_rows[i].value)) !=
+            short_rows[i].betrayed)
+            fail_msg("%s in %s", short_rows[i].value, text);
+    }
+}
+
 static void a_value_at_the_end_of_a_full_text_is_hidden(void **state)
 {
     char text[ERROR_TEXT_MAX];
@@ -90,6 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_form_of_a_value_is_left),
+        cmocka_unit_test(a_text_with_a_value_too_short_to_be_blanked_is_known),
         cmocka_unit_test(a_value_at_the_end_of_a_full_text_is_hidden),
         cmocka_unit_test(a_value_over_the_ceiling_is_hidden_by_its_front),
     };

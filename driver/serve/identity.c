@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/serve/identity.h"
 
+#include "lib/base/fault.h"
 #include "lib/net/rpc_server.h"
 
 static void get_plugin_info(Csi__V1__Identity_Service *service,
@@ -9,11 +10,15 @@ static void get_plugin_info(Csi__V1__Identity_Service *service,
 {
     const struct identity *self = (const struct identity *)service;
     Csi__V1__GetPluginInfoResponse out = CSI__V1__GET_PLUGIN_INFO_RESPONSE__INIT;
+    struct error err = { 0 };
 
     (void)in;
     out.name = (char *)self->driver_name;
     out.vendor_version = (char *)LOCKET_VERSION;
-    reply(&out, call);
+    if (FAULT("identity.plugin_info", &err) < 0)
+        rpc_fail(call, &err);
+    else
+        reply(&out, call);
 }
 
 /* None: there is no controller, and nothing else that the list knows. */
@@ -23,10 +28,14 @@ static void get_plugin_capabilities(Csi__V1__Identity_Service *service,
                                     void *call)
 {
     Csi__V1__GetPluginCapabilitiesResponse out = CSI__V1__GET_PLUGIN_CAPABILITIES_RESPONSE__INIT;
+    struct error err = { 0 };
 
     (void)service;
     (void)in;
-    reply(&out, call);
+    if (FAULT("identity.capabilities", &err) < 0)
+        rpc_fail(call, &err);
+    else
+        reply(&out, call);
 }
 
 /* Ready once recovery has ended and records can be kept. Never depends on a provider or store: a
@@ -41,7 +50,7 @@ static void probe(Csi__V1__Identity_Service *service, const Csi__V1__ProbeReques
     struct error err = { 0 };
 
     (void)in;
-    if (state_check(&self->app->state, &err) < 0) {
+    if (FAULT("identity.probe", &err) < 0 || state_check(&self->app->state, &err) < 0) {
         err.code = CODE_FAILED_PRECONDITION;
         rpc_fail(call, &err);
         return;

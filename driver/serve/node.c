@@ -2,6 +2,7 @@
 #include "driver/serve/node.h"
 
 #include "driver/serve/node_request.h"
+#include "lib/base/fault.h"
 #include "lib/net/rpc_server.h"
 
 enum {
@@ -176,7 +177,7 @@ static void get_volume_stats(Csi__V1__Node_Service *service,
     struct mount_state state = { 0 };
     struct error err = { 0 };
 
-    if (read_stats((struct node *)service, in, &state, &err) < 0) {
+    if (FAULT("node.stats", &err) < 0 || read_stats((struct node *)service, in, &state, &err) < 0) {
         rpc_fail(call, &err);
         return;
     }
@@ -205,6 +206,7 @@ static void get_capabilities(Csi__V1__Node_Service *service,
     Csi__V1__NodeServiceCapability__RPC rpcs[COUNT_OF(types)];
     Csi__V1__NodeServiceCapability rows[COUNT_OF(types)];
     Csi__V1__NodeServiceCapability *refs[COUNT_OF(types)];
+    struct error err = { 0 };
 
     (void)service;
     (void)in;
@@ -218,17 +220,24 @@ static void get_capabilities(Csi__V1__Node_Service *service,
     }
     out.n_capabilities = COUNT_OF(refs);
     out.capabilities = refs;
-    reply(&out, call);
+    if (FAULT("node.capabilities", &err) < 0)
+        rpc_fail(call, &err);
+    else
+        reply(&out, call);
 }
 
 static void get_info(Csi__V1__Node_Service *service, const Csi__V1__NodeGetInfoRequest *in,
                      Csi__V1__NodeGetInfoResponse_Closure reply, void *call)
 {
     Csi__V1__NodeGetInfoResponse out = CSI__V1__NODE_GET_INFO_RESPONSE__INIT;
+    struct error err = { 0 };
 
     (void)in;
     out.node_id = (char *)((struct node *)service)->node_id;
-    reply(&out, call);
+    if (FAULT("node.info", &err) < 0)
+        rpc_fail(call, &err);
+    else
+        reply(&out, call);
 }
 
 void node_init(struct node *node, const struct node_config *config, struct lifecycle *app)

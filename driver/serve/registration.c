@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/fault.h"
 #include "lib/base/log.h"
 #include "lib/net/rpc_server.h"
 #include "lib/net/work.h"
@@ -17,6 +18,7 @@
 
 enum {
     UNASKED_MS = 60000, /* kubelet asks within a second; one that did not has missed the socket */
+    UNCONFIRMED_MS = 150000, /* kubelet gives NodeGetInfo 120 s, and its own last word 5 s */
     BACKOFF_MIN_MS = 1000,
     BACKOFF_MAX_MS = 60000,
     LOST_WAIT_MS = 100,      /* one who unlinks binds at once: else our haste would make it fail */
@@ -46,7 +48,7 @@ struct registration {
 
     pthread_mutex_t lock; /* of all below */
     bool stopping;
-    bool asked;           /* GetInfo came since the last making */
+    int64_t asked_ms;     /* GetInfo came then, since the last making; never: it did not */
     bool registered;      /* kubelet's last word, since the socket was lost */
     struct error refusal; /* the last one; code 0: none since the last success */
     unsigned failures;
@@ -81,15 +83,20 @@ static void get_info(Pluginregistration__Registration_Service *service,
     struct registration *r = (struct registration *)service;
     Pluginregistration__PluginInfo out = PLUGINREGISTRATION__PLUGIN_INFO__INIT;
     char *versions[] = { (char *)"1.0.0" }; /* of CSI; kubelet refuses what does not begin with 1 */
+    struct error err = { 0 };
 
     (void)in;
+    if (FAULT("register.asked", &err) < 0) {
+        rpc_fail(call, &err);
+        return;
+    }
     out.type = (char *)"CSIPlugin";
     out.name = (char *)r->config.driver_name;
     out.endpoint = (char *)r->config.endpoint;
     out.n_supported_versions = COUNT_OF(versions);
     out.supported_versions = versions;
     pthread_mutex_lock(&r->lock);
-    r->asked = true;
+    r->asked_ms = clock_mono_ms();
     pthread_mutex_unlock(&r->lock);
     reply(&out, call);
 }
@@ -118,6 +125,10 @@ static void notify_status(Pluginregistration__Registration_Service *service,
         PLUGINREGISTRATION__REGISTRATION_STATUS_RESPONSE__INIT;
     struct error refusal = { 0 };
 
+    if (FAULT("register.told", &refusal) < 0) {
+        rpc_fail(call, &refusal);
+        return;
+    }
     if (in->plugin_registered)
         log_event(LOG_INFO, "registered with kubelet", WITH_TEXT(KEY_SOCKET, r->path));
     else
@@ -181,7 +192,7 @@ static void make(struct registration *r)
     struct error err = { 0 };
 
     pthread_mutex_lock(&r->lock);
-    r->asked = false; /* before the socket is there: kubelet may call at once */
+    r->asked_ms = never; /* before the socket is there: kubelet may call at once */
     r->registered = false;
     r->retry_ms = never;
     r->made_ms = clock_mono_ms();
@@ -230,8 +241,8 @@ static int64_t due_ms(struct registration *r)
 
     pthread_mutex_lock(&r->lock);
     due = r->retry_ms;
-    if (!r->asked && !r->registered && due == never)
-        due = r->made_ms + UNASKED_MS;
+    if (!r->registered && due == never)
+        due = r->asked_ms == never ? r->made_ms + UNASKED_MS : r->asked_ms + UNCONFIRMED_MS;
     pthread_mutex_unlock(&r->lock);
     return due;
 }
@@ -284,6 +295,7 @@ struct registration *registration_new(const struct registration_config *config)
         .thread = work_pool_new(&thread),
         .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
         .watch_fd = -1,
+        .asked_ms = never,
         .retry_ms = never,
     };
     pthread_mutex_init(&r->lock, NULL);
@@ -311,9 +323,9 @@ bool registration_tell(struct registration *r, char text[REGISTRATION_TEXT_MAX])
         (void)snprintf(text, REGISTRATION_TEXT_MAX, "refused: %.300s", r->refusal.msg);
     else
         (void)snprintf(text, REGISTRATION_TEXT_MAX, "%s",
-                       registered ? "registered"
-                       : r->asked ? "kubelet has asked, and not confirmed"
-                                  : "kubelet has not asked");
+                       registered             ? "registered"
+                       : r->asked_ms != never ? "kubelet has asked, and not confirmed"
+                                              : "kubelet has not asked");
     pthread_mutex_unlock(&r->lock);
     return registered;
 }

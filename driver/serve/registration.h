@@ -36,7 +36,9 @@ struct registration *registration_new(const struct registration_config *config);
  * binds then, which it may do. From the sixth time on, each within 10 s of the last, it is 0.5 s,
  * so that two that fight do not spin;
  *   - after NotifyRegistrationStatus(false), with that back-off;
- *   - when nobody called GetInfo for 60 s, until kubelet has confirmed it. */
+ *   - when nobody called GetInfo for 60 s, until kubelet has confirmed it;
+ *   - when kubelet called GetInfo and was silent for 150 s: its last word was lost, and it may not
+ *     say it twice. */
 void registration_start(struct registration *r);
 
 enum { REGISTRATION_TEXT_MAX = 400 };

@@ -4,7 +4,8 @@
 Written from what kubelet was seen to do: a socket whose name appears is asked once, within a round of
 its loop; names with a dot in front and what is no socket are left alone; a name that goes is
 deregistered; a plugin that could not be registered is told so and never asked again, unless its
-socket appears anew. Beside it, a registrar as other drivers have one.
+socket appears anew; one that does not take kubelet's last word is registered all the same (newer
+kubelets ask it again). Beside it, a registrar as other drivers have one.
 """
 import ctypes
 import os
@@ -163,7 +164,11 @@ class PluginWatcher:
 
     def notify(self, channel, problem):
         status = self.messages.RegistrationStatus(plugin_registered=not problem, error=problem)
-        self.ask(channel, "NotifyRegistrationStatus", NOTIFY_S, status)
+        try:
+            self.ask(channel, "NotifyRegistrationStatus", NOTIFY_S, status)
+        except grpc.RpcError as error:
+            self.history.append(("unheard", error.code().name))
+            return
         self.history.append(("refused", problem) if problem else ("registered", ""))
 
     def ask(self, channel, method, seconds, request=None):

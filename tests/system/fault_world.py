@@ -18,6 +18,10 @@ import node
 from node import Pod
 from world import FAULTS, World, harness
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "fakes"))
+# pylint: disable=wrong-import-position
+from plugin_watcher import load_registration  # noqa: E402
+
 POD_UID = "7b1e4c52-0000-4000-8000-00000000f417"
 GRACE_MS = 15
 # A driver that is fine grows no further once the first runs are behind it: neither does a provider.
@@ -44,8 +48,13 @@ class FaultWorld(World):
     """A world whose driver reads its plan from a file and writes down each strike."""
 
     def __init__(self, programs):
-        super().__init__(programs, [f"--generation-grace={GRACE_MS}ms"], build=FAULTS)
+        folder = programs.folder / "plugins_registry"
+        folder.mkdir()
+        super().__init__(programs, [f"--generation-grace={GRACE_MS}ms",
+                                    f"--registration-folder={folder}"], build=FAULTS)
         node.BUILD = FAULTS
+        self.registrar = folder / "secrets-store.csi.k8s.io-reg.sock"
+        self.registration = load_registration()
         self.admin = load_admin()
         self.plan_file = programs.folder / "plan"
         self.log = programs.folder / "struck"
@@ -53,6 +62,7 @@ class FaultWorld(World):
         os.environ["LOCKET_FAULTS_FILE"] = str(self.plan_file)
         os.environ["LOCKET_FAULTS_LOG"] = str(self.log)
         self.channel = None
+        self.registrar_channel = None
 
     def plan(self, *rows):
         """From now on these faults strike, counted from here."""
@@ -73,16 +83,17 @@ class FaultWorld(World):
 
     def start(self):
         """Starts the driver over what the last one left, sockets too; false when it ended at once."""
-        for channel in (self.node.channel, self.channel):
+        for channel in (self.node.channel, self.channel, self.registrar_channel):
             if channel:
                 channel.close()
         try:
             self.node.start()
         except AssertionError:
             return False
-        self.channel = grpc.insecure_channel(
-            f"unix:{self.node.admin}", options=[("grpc.use_local_subchannel_pool", 1)]
-        )
+        harness.wait_until(lambda: harness.accepts(self.registrar), 5, "the registration socket")
+        self.channel, self.registrar_channel = (
+            grpc.insecure_channel(f"unix:{path}", options=[("grpc.use_local_subchannel_pool", 1)])
+            for path in (self.node.admin, self.registrar))
         return True
 
     def is_running(self):
@@ -100,8 +111,13 @@ class FaultWorld(World):
         return self.programs.stop("driver", signal.SIGKILL)
 
     def ask(self, method, request, answer):
-        call = self.channel.unary_unary(
-            "/locket.admin.v1.Admin/" + method,
+        return self.call(self.channel, "locket.admin.v1.Admin/" + method, request, answer)
+
+    @staticmethod
+    def call(channel, method, request, answer):
+        """The answer, or gRPC's error."""
+        call = channel.unary_unary(
+            "/" + method,
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answer.FromString,
         )
@@ -125,6 +141,31 @@ class FaultWorld(World):
         if isinstance(answer, grpc.RpcError):
             return answer.code().name
         return answer.results[0].code
+
+    def get_to_know(self, pod):
+        """All that kubelet and its helpers ask a driver, but for its volumes: the first code that is
+        not OK."""
+        m, r = self.node.messages, self.registration
+        stats = m.NodeGetVolumeStatsRequest(volume_id=pod.volume_id, volume_path=str(pod.target))
+        csi, registrar = self.node.channel, self.registrar_channel
+        for channel, method, request, answer in (
+            (registrar, "pluginregistration.Registration/GetInfo", r.InfoRequest(), r.PluginInfo),
+            (csi, "csi.v1.Node/NodeGetInfo", m.NodeGetInfoRequest(), m.NodeGetInfoResponse),
+            (registrar, "pluginregistration.Registration/NotifyRegistrationStatus",
+             r.RegistrationStatus(plugin_registered=True), r.RegistrationStatusResponse),
+            (csi, "csi.v1.Node/NodeGetCapabilities",
+             m.NodeGetCapabilitiesRequest(), m.NodeGetCapabilitiesResponse),
+            (csi, "csi.v1.Node/NodeGetVolumeStats", stats, m.NodeGetVolumeStatsResponse),
+            (csi, "csi.v1.Identity/GetPluginInfo",
+             m.GetPluginInfoRequest(), m.GetPluginInfoResponse),
+            (csi, "csi.v1.Identity/GetPluginCapabilities",
+             m.GetPluginCapabilitiesRequest(), m.GetPluginCapabilitiesResponse),
+            (csi, "csi.v1.Identity/Probe", m.ProbeRequest(), m.ProbeResponse),
+        ):
+            got = self.call(channel, method, request, answer)
+            if isinstance(got, grpc.RpcError):
+                return got.code().name
+        return "OK"
 
     def volumes(self):
         answer = self.ask("List", self.admin.ListRequest(), self.admin.ListResponse)

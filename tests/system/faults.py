@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kills the driver, makes it fail, or delays it at every fault point, and looks at what is left.
 
-A volume is published, rotated twice and unpublished, with one planned fault on the way. After each:
+A volume is published, the driver is asked all that kubelet asks it, the volume is rotated twice and
+unpublished, with one planned fault on the way. After each:
 old files or new files, never a mix; the next publish, rotation and unpublish succeed; mountinfo,
 descriptors, folders, records and memory are as before; the neighbours in the pod's folder were not
 touched. A run whose point was not hit, and a driver that ended anywhere else, fail.
@@ -152,6 +153,9 @@ class Run:
     def refresh(self):
         return self.world.refresh(self.pod)
 
+    def get_to_know(self):
+        return self.world.get_to_know(self.pod)
+
     def hand_back(self):
         return self.world.hand_back()
 
@@ -174,12 +178,14 @@ class Run:
         self.world.write_class("app", sorted(values))
 
     def live(self):
-        """Publish, rotate twice, each time made ready for the driver before, unpublish."""
+        """Publish, be asked who it is, rotate twice, each time made ready for the driver before,
+        unpublish."""
         self.write(OLD)
         self.step(self.publish, self.files_are_one_of({}, OLD, THEIRS))
         if self.pod.files() == THEIRS:
             self.step(self.refresh, lambda: None)  # adopted as it was; refreshed after
         self.files_are_one_of(OLD)()
+        self.step(self.get_to_know, self.files_are_one_of(OLD))
         if PLANT == "die":
             self.world.driver().kill()
         for before, after in ((OLD, NEW), (NEW, NEXT)):

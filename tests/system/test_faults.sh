@@ -50,6 +50,9 @@ state 6
 unpublish 8
 rollback 4
 recovery 8
+register 2
+identity 3
+node 3
 END
 if "$build/faults/tests/unit/base/test_fault" >/dev/null 2>&1; then
     say ok "a fault point does what its plan says"

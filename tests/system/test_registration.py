@@ -11,7 +11,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 # pylint: disable=wrong-import-position
-from world import harness  # noqa: E402
+from world import FAULTS, harness  # noqa: E402
+import node  # noqa: E402
 from node import Node  # noqa: E402
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "fakes"))
@@ -179,6 +180,38 @@ def a_killed_driver_is_registered_again_at_its_next_start(world):
     world.wait_registered(times + 1)
     expect(time.monotonic() - began < 2, "it took 2 s or more")
     expect_equal(os.listdir(world.folder), [world.socket.name], "what lies in the folder")
+
+
+def kill_in(world, point):
+    """Starts a driver that is to die in this step of its registration, and waits for its death."""
+    node.BUILD = FAULTS
+    os.environ["LOCKET_FAULTS"] = f"{point}=kill"
+    try:
+        world.start_driver()
+    except AssertionError:
+        pass  # it was gone before its start was seen
+    finally:
+        node.BUILD = harness.BUILD
+        os.environ.pop("LOCKET_FAULTS")
+    ended = world.programs.running["driver"].wait(5)
+    expect_equal(ended, -signal.SIGKILL, f"the end of a driver to be killed at {point}")
+
+
+@test
+def a_driver_killed_while_kubelet_registers_it_is_registered_at_its_next_start(world):
+    for point, met in (("register.asked", "unanswered"), ("node.info", "asked"),
+                       ("register.told", "unheard")):
+        before = world.kubelet.count(met)
+        kill_in(world, point)
+        wait_until(lambda met=met, before=before: world.kubelet.count(met) > before, 5,
+                   f"what kubelet met at {point}")
+        times = world.kubelet.count("registered")
+        world.start_driver()
+        world.wait_registered(times + 1)
+        expect_equal(os.listdir(world.folder), [world.socket.name], f"the folder after {point}")
+    world.stop_kubelet()  # which has met sockets that nobody answered
+    world.start_kubelet()
+    world.wait_registered(1)
 
 
 @test

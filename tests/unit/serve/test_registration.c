@@ -374,6 +374,17 @@ static void a_socket_that_nobody_asks_is_made_anew_each_minute(void **state)
     expect_anew_after(60000);
     expect_to_stay_for(59000);
     ask();
+    expect_to_stay_for(60000);
+}
+
+/* NotifyRegistrationStatus may be lost: older kubelets take the driver as registered then. */
+static void a_socket_whose_registration_nobody_confirms_is_made_anew(void **state)
+{
+    (void)state;
+    ask();
+    expect_anew_after(150000);
+    ask();
+    tell(true);
     expect_to_stay_for(HOUR_MS);
 }
 
@@ -535,6 +546,7 @@ int main(void)
         STARTED(a_repeated_refusal_does_not_put_the_making_off),
         STARTED(a_success_after_a_refusal_ends_the_wait),
         STARTED(a_socket_that_nobody_asks_is_made_anew_each_minute),
+        STARTED(a_socket_whose_registration_nobody_confirms_is_made_anew),
         STARTED(once_registered_a_socket_that_nobody_asks_stays),
         STARTED(two_who_fight_for_the_path_do_not_spin),
         STARTED(operators_are_told_how_far_it_is),

@@ -10,10 +10,6 @@
 #include "lib/base/hash.h"
 #include "lib/base/log.h"
 
-#define GROUP_PATH "/apis/secrets-store.csi.x-k8s.io"
-
-enum { VERSION_PAUSE_MS = 10000 /* between two questions for the API's version that failed */ };
-
 /* One watch: of a namespace, or (ns "") of the cluster. */
 struct scope {
     struct class_cache *cache;
@@ -41,8 +37,6 @@ struct class_cache {
     size_t place_count;       /* guarded by lock */
     struct scope *cluster;    /* guarded by lock; NULL: namespaces one by one */
     struct scope *ending;     /* guarded by lock; nobody waits for them */
-    const char *version;      /* guarded by lock; of the API, NULL: not known yet */
-    int64_t version_ms;       /* guarded by lock; when it was asked for last; 0: never */
 };
 
 /* --- what watches tell -------------------------------------------------------------------------
@@ -86,49 +80,11 @@ static void on_event(void *arg, enum kube_event event, const struct tree *object
 /* --- what is watched ---------------------------------------------------------------------------
  */
 
-static bool serves(const struct tree *group, const char *version)
-{
-    const struct tree *versions = tree_get(group, "versions");
-
-    for (const struct tree *t = versions ? versions->child : NULL; t; t = t->next) {
-        const char *its = tree_get_text(t, "version");
-
-        if (its && strcmp(its, version) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Asks for the version of the API, if it is not known: v1, or v1alpha1 where nothing else is
- * served. Until then it is taken for v1. Caller holds no lock: a server may be slow. */
-static void learn_version(struct class_cache *cache)
-{
-    struct tree *group autotree = NULL;
-    int64_t now = clock_mono_ms();
-    bool due;
-
-    (void)pthread_mutex_lock(&cache->lock);
-    due = !cache->version && (!cache->version_ms || now - cache->version_ms > VERSION_PAUSE_MS);
-    cache->version_ms = due ? now : cache->version_ms;
-    (void)pthread_mutex_unlock(&cache->lock);
-    if (!due || kube_get(cache->config.api, GROUP_PATH, NULL, &group, NULL) < 0)
-        return;
-    (void)pthread_mutex_lock(&cache->lock);
-    cache->version = !serves(group, "v1") && serves(group, "v1alpha1") ? "v1alpha1" : "v1";
-    (void)pthread_mutex_unlock(&cache->lock);
-}
-
-/* Caller holds the lock. */
-static const char *version_of(const struct class_cache *cache)
-{
-    return cache->version ? cache->version : "v1";
-}
-
 static char *collection(const char *version, const char *ns)
 {
     struct strbuf path autostrbuf = { 0 };
 
-    strbuf_printf(&path, GROUP_PATH "/%s", version);
+    strbuf_printf(&path, "/apis/" CLASS_GROUP "/%s", version);
     if (*ns) {
         strbuf_add_text(&path, "/namespaces/");
         url_encode(&path, ns, false);
@@ -141,13 +97,13 @@ static char *collection(const char *version, const char *ns)
 static struct scope *scope_start(struct class_cache *cache, const char *ns)
 {
     struct scope *s = xcalloc(1, sizeof(*s));
-    autofree char *path = collection(version_of(cache), ns);
+    autofree char *path = collection(group_version_get(cache->config.version), ns);
     struct kube_watch_config watch = {
         .api = cache->config.api, .path = path, .event = on_event, .arg = s
     };
 
     s->cache = cache;
-    s->version = version_of(cache);
+    s->version = group_version_get(cache->config.version);
     s->ns = xstrdup(ns);
     s->watch = kube_watch_start(&watch);
     return s;
@@ -205,7 +161,7 @@ static void correct(struct class_cache *cache, struct scope **slot)
 {
     struct scope *s = *slot;
 
-    if (!s || strcmp(s->version, version_of(cache)) == 0)
+    if (!s || strcmp(s->version, group_version_get(cache->config.version)) == 0)
         return;
     *slot = scope_start(cache, s->ns);
     scope_end(cache, s);
@@ -245,7 +201,7 @@ static void place_free(struct class_cache *cache, struct place *p)
 
 void class_cache_hold(struct class_cache *cache, const char *ns)
 {
-    learn_version(cache);
+    group_version_learn(cache->config.version);
     (void)pthread_mutex_lock(&cache->lock);
     place_of(cache, ns)->volumes++;
     (void)pthread_mutex_unlock(&cache->lock);
@@ -269,7 +225,7 @@ void class_cache_tidy(struct class_cache *cache)
     struct place *p;
     struct place *next;
 
-    learn_version(cache);
+    group_version_learn(cache->config.version);
     (void)pthread_mutex_lock(&cache->lock);
     HASH_ITER(hh, cache->places, p, next)
     {
@@ -321,10 +277,10 @@ static char *object_path(struct class_cache *cache, const char *ns, const char *
     struct strbuf path autostrbuf = { 0 };
     autofree char *base = NULL;
 
-    learn_version(cache);
+    group_version_learn(cache->config.version);
     (void)pthread_mutex_lock(&cache->lock);
     place_of(cache, ns)->idle_ms = clock_mono_ms();
-    base = collection(version_of(cache), ns);
+    base = collection(group_version_get(cache->config.version), ns);
     (void)pthread_mutex_unlock(&cache->lock);
     strbuf_add_text(&path, base);
     strbuf_add_char(&path, '/');

@@ -7,7 +7,7 @@
 #ifndef LOCKET_AGENT_CLASS_CACHE_H
 #define LOCKET_AGENT_CLASS_CACHE_H
 
-#include "agent/kube_api.h"
+#include "agent/group_version.h"
 #include "lib/model/class.h"
 
 enum {
@@ -19,6 +19,7 @@ struct class_cache;
 
 struct class_cache_config {
     struct kube_api *api;
+    struct group_version *version;
     /* A class has other content now, or (deleted) is gone; forced: somebody wants its volumes
      * refreshed. On a watch's thread: must not block. */
     void (*changed)(void *arg, const char *ns, const char *name, bool forced);
@@ -40,7 +41,8 @@ must_check int class_cache_peek(struct class_cache *cache, const char *ns, const
 must_check int class_cache_get(struct class_cache *cache, const char *ns, const char *name,
                                struct class **ret, struct error *err);
 
-/* A volume of this namespace came, or left. hold may ask the server once for the API's version. */
+/* A volume of this namespace came, or left. hold may ask the server once for the group's version.
+ */
 void class_cache_hold(struct class_cache *cache, const char *ns);
 void class_cache_release(struct class_cache *cache, const char *ns);
 

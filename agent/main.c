@@ -30,6 +30,7 @@ struct program {
     struct agent_config config;
     struct metrics *metrics;
     struct kube_api *api;
+    struct group_version *version;
     struct class_cache *classes;
     struct pod_status *statuses;
     struct driver_line *line;
@@ -156,8 +157,8 @@ static int build(struct program *p, struct error *err)
 {
     struct kube_config kube autokubeconfig = { 0 };
     struct class_cache_config classes = { .changed = class_changed, .arg = p };
+    struct pod_status_config statuses = { .node_name = p->config.node_name };
     struct kube_api_metrics counted;
-    struct pod_status_metrics statuses;
     struct events_metrics events;
 
     if (make_folder(p->config.socket, err) < 0)
@@ -167,11 +168,13 @@ static int build(struct program *p, struct error *err)
         return -1;
     p->metrics = metrics_new(agent_metric_rows, AM_COUNT);
     counted = (struct kube_api_metrics){ p->metrics, AM_API_REQUESTS, AM_API_THROTTLED_SECONDS };
-    statuses = (struct pod_status_metrics){ p->metrics, AM_STATUS_WRITES };
+    statuses.metrics = (struct pod_status_metrics){ p->metrics, AM_STATUS_WRITES };
     events = (struct events_metrics){ p->metrics, AM_EVENTS };
     p->api = kube_api_new(&kube, &counted);
     p->events = events_new(p->api, p->config.node_name, &events);
-    classes.api = p->api;
+    p->version = group_version_new(p->api);
+    classes.api = statuses.api = p->api;
+    classes.version = statuses.version = p->version;
     if (driver_line_new(&p->line, err) < 0 || open_audit(p, err) < 0)
         return -1;
     p->classes = class_cache_new(&classes);
@@ -181,7 +184,7 @@ static int build(struct program *p, struct error *err)
         p->taint = taint_new(p->api, p->config.node_name, p->config.driver_name);
     start_secrets(p);
     driver_line_heed(p->line, driver_registered, p);
-    return pod_status_new(p->api, p->config.node_name, &statuses, &p->statuses, err);
+    return pod_status_new(&statuses, &p->statuses, err);
 }
 
 static int start_pages(struct program *p, struct error *err)
@@ -260,6 +263,7 @@ static void take_down(struct program *p)
     taint_free(p->taint);
     driver_line_free(p->line);
     events_free(p->events);
+    group_version_free(p->version);
     kube_api_free(p->api);
     metrics_free(p->metrics);
     rpc_process_done();

@@ -15,7 +15,7 @@
 #include "lib/base/log.h"
 #include "lib/net/work.h"
 
-#define GROUP_PATH "/apis/secrets-store.csi.x-k8s.io/v1"
+#define GROUP_PATH "/apis/" CLASS_GROUP
 #define PLURAL "secretproviderclasspodstatuses"
 
 enum {
@@ -48,14 +48,17 @@ struct pod_status {
     char *node_label;
     struct due_queue *due;
     struct work_pool *pool;
-    struct kube_watch *watch;
+    struct group_version *version;
     struct cancel cancel;
     pthread_mutex_t lock;
+    struct kube_watch *watch;  /* guarded by lock; NULL: not begun yet */
+    const char *watch_version; /* guarded by lock; of the group: what is watched */
     struct status *statuses;   /* guarded by lock, as all below and what they hold */
     struct row_entry *entries; /* by volume id */
     uint64_t round;            /* one for each driver that came */
     int64_t round_ms;          /* when the last one came */
     bool plain; /* the CRD is the old driver's: it has no field for a second target */
+    bool ended; /* no watch is begun any more */
 };
 
 /* Caller holds the lock. */
@@ -120,13 +123,23 @@ static void settle(struct status *s, const struct pod_status_write *w, const str
         due_queue_set(s->ps->due, &s->due, clock_mono_ms() + next_ms(s, err));
 }
 
+/* Caller holds the lock. */
+static void write_row(const struct status *s, const char *version, struct strbuf *out)
+{
+    struct status_dialect dialect = { version, s->ps->plain };
+
+    row_write(&s->row, s->ps->node_label, &dialect, out);
+}
+
 /* False: its volumes left while it waited. */
 static bool prepare(struct status *s, struct pod_status_write *ret)
 {
     if (!s->row.entries)
         return false;
     s->lost = false;
-    ret->path = str_printf(GROUP_PATH "/namespaces/%s/" PLURAL "/%s", s->row.ns, s->row.name);
+    ret->version = group_version_get(s->ps->version);
+    ret->path = str_printf(GROUP_PATH "/%s/namespaces/%s/" PLURAL "/%s", ret->version, s->row.ns,
+                           s->row.name);
     ret->pod_name = xstrdup(s->row.pod_name);
     ret->pod_uid = xstrdup(s->row.pod_uid);
     ret->looked = s->looked;
@@ -159,48 +172,9 @@ static int write_one(struct status *s, struct pod_status_write *w, struct error 
     wanted = s->row.entries != NULL;
     s->changed = false;
     if (wanted)
-        row_write(&s->row, ps->node_label, ps->plain, &w->body);
+        write_row(s, w->version, &w->body);
     (void)pthread_mutex_unlock(&ps->lock);
     return wanted ? pod_status_apply(w, err) : 0;
-}
-
-static void run_job(void *arg)
-{
-    struct status *s = arg;
-    struct pod_status *ps = s->ps;
-    struct pod_status_write write CLEANUP(pod_status_write_done) = { .api = ps->api,
-                                                                     .node_label = ps->node_label,
-                                                                     .cancel = &ps->cancel };
-    struct error err = { 0 };
-    bool wanted;
-
-    (void)pthread_mutex_lock(&ps->lock);
-    wanted = prepare(s, &write);
-    (void)pthread_mutex_unlock(&ps->lock);
-    if (wanted)
-        (void)!write_one(s, &write, &err);
-    (void)pthread_mutex_lock(&ps->lock);
-    if (wanted)
-        settle(s, &write, &err);
-    status_unref(s);
-    (void)pthread_mutex_unlock(&ps->lock);
-}
-
-/* The due-queue's: hands it to the pool. */
-static void on_due(void *arg, struct due_item *item)
-{
-    struct pod_status *ps = arg;
-    struct status *s = (struct status *)((char *)item - offsetof(struct status, due));
-
-    (void)pthread_mutex_lock(&ps->lock);
-    if (s->busy)
-        s->changed = true;
-    else if (work_submit(ps->pool, run_job, s, NULL) == 0) {
-        s->busy = true;
-        s->refs++;
-    } else
-        due_queue_set(ps->due, &s->due, clock_mono_ms() + STATUS_RETRY_MS);
-    (void)pthread_mutex_unlock(&ps->lock);
 }
 
 /* Caller holds the lock. */
@@ -279,6 +253,88 @@ static void on_back(void *arg)
     (void)pthread_mutex_unlock(&ps->lock);
 }
 
+static struct kube_watch *start_watch(struct pod_status *ps, const char *version)
+{
+    struct strbuf query autostrbuf = { 0 };
+    autofree char *selector = str_printf("%s=%s", POD_STATUS_NODE_LABEL, ps->node_label);
+    autofree char *path = str_printf(GROUP_PATH "/%s/" PLURAL, version);
+    struct kube_watch_config config = {
+        .api = ps->api,
+        .path = path,
+        .metadata_only = true,
+        .event = on_event,
+        .back = on_back,
+        .arg = ps,
+    };
+
+    strbuf_add_text(&query, "labelSelector=");
+    url_encode(&query, selector, false);
+    config.query = strbuf_text(&query);
+    return kube_watch_start(&config);
+}
+
+/* Begins the watch; or anew, in the version that the server turned out to have. Caller holds no
+ * lock: the server is asked for it once, and the watch before is waited for. */
+static void keep_watch(struct pod_status *ps)
+{
+    struct kube_watch *before = NULL;
+    const char *version;
+
+    group_version_learn(ps->version);
+    version = group_version_get(ps->version);
+    (void)pthread_mutex_lock(&ps->lock);
+    if (!ps->ended && (!ps->watch || strcmp(ps->watch_version, version) != 0)) {
+        before = ps->watch;
+        ps->watch = start_watch(ps, version);
+        ps->watch_version = version;
+    }
+    (void)pthread_mutex_unlock(&ps->lock);
+    kube_watch_stop(before);
+}
+
+/* --- work --------------------------------------------------------------------------------------
+ */
+
+static void run_job(void *arg)
+{
+    struct status *s = arg;
+    struct pod_status *ps = s->ps;
+    struct pod_status_write write CLEANUP(pod_status_write_done) = { .api = ps->api,
+                                                                     .node_label = ps->node_label,
+                                                                     .cancel = &ps->cancel };
+    struct error err = { 0 };
+    bool wanted;
+
+    keep_watch(ps);
+    (void)pthread_mutex_lock(&ps->lock);
+    wanted = prepare(s, &write);
+    (void)pthread_mutex_unlock(&ps->lock);
+    if (wanted)
+        (void)!write_one(s, &write, &err);
+    (void)pthread_mutex_lock(&ps->lock);
+    if (wanted)
+        settle(s, &write, &err);
+    status_unref(s);
+    (void)pthread_mutex_unlock(&ps->lock);
+}
+
+/* The due-queue's: hands it to the pool. */
+static void on_due(void *arg, struct due_item *item)
+{
+    struct pod_status *ps = arg;
+    struct status *s = (struct status *)((char *)item - offsetof(struct status, due));
+
+    (void)pthread_mutex_lock(&ps->lock);
+    if (s->busy)
+        s->changed = true;
+    else if (work_submit(ps->pool, run_job, s, NULL) == 0) {
+        s->busy = true;
+        s->refs++;
+    } else
+        due_queue_set(ps->due, &s->due, clock_mono_ms() + STATUS_RETRY_MS);
+    (void)pthread_mutex_unlock(&ps->lock);
+}
+
 /* --- volumes -----------------------------------------------------------------------------------
  */
 
@@ -321,7 +377,7 @@ static bool is_same(const struct status *s)
 
     if (!s->is_applied)
         return false;
-    row_write(&s->row, s->ps->node_label, s->ps->plain, &body);
+    write_row(s, group_version_get(s->ps->version), &body);
     return sha256(body.text, body.len, digest, NULL) == 0 &&
            memcmp(digest, s->applied, sizeof(digest)) == 0;
 }
@@ -449,27 +505,7 @@ size_t pod_status_behind(struct pod_status *ps)
 /* --- begin and end -----------------------------------------------------------------------------
  */
 
-static void start_watch(struct pod_status *ps)
-{
-    struct strbuf query autostrbuf = { 0 };
-    autofree char *selector = str_printf("%s=%s", POD_STATUS_NODE_LABEL, ps->node_label);
-    struct kube_watch_config config = {
-        .api = ps->api,
-        .path = GROUP_PATH "/" PLURAL,
-        .metadata_only = true,
-        .event = on_event,
-        .back = on_back,
-        .arg = ps,
-    };
-
-    strbuf_add_text(&query, "labelSelector=");
-    url_encode(&query, selector, false);
-    config.query = strbuf_text(&query);
-    ps->watch = kube_watch_start(&config);
-}
-
-int pod_status_new(struct kube_api *api, const char *node_name,
-                   const struct pod_status_metrics *metrics, struct pod_status **ret,
+int pod_status_new(const struct pod_status_config *config, struct pod_status **ret,
                    struct error *err)
 {
     struct work_pool_config pool = { .name = "status",
@@ -478,18 +514,17 @@ int pod_status_new(struct kube_api *api, const char *node_name,
     autofree char *label = NULL;
     struct pod_status *ps;
 
-    if (pod_status_node_label(node_name, &label, err) < 0)
+    if (pod_status_node_label(config->node_name, &label, err) < 0)
         return -1;
     ps = xcalloc(1, sizeof(*ps));
-    ps->api = api;
-    if (metrics)
-        ps->metrics = *metrics;
+    ps->api = config->api;
+    ps->version = config->version;
+    ps->metrics = config->metrics;
     ps->node_label = take(label);
     cancel_init(&ps->cancel);
     (void)pthread_mutex_init(&ps->lock, NULL);
     ps->pool = work_pool_new(&pool);
     ps->due = due_queue_new(on_due, ps);
-    start_watch(ps);
     *ret = ps;
     return 0;
 }
@@ -501,6 +536,9 @@ void pod_status_free(struct pod_status *ps)
     if (!ps)
         return;
     cancel_raise(&ps->cancel);
+    (void)pthread_mutex_lock(&ps->lock);
+    ps->ended = true;
+    (void)pthread_mutex_unlock(&ps->lock);
     kube_watch_stop(ps->watch);
     while (ps->entries) {
         s = leave(ps, ps->entries);

@@ -8,7 +8,7 @@
 #ifndef LOCKET_AGENT_POD_STATUS_H
 #define LOCKET_AGENT_POD_STATUS_H
 
-#include "agent/kube_api.h"
+#include "agent/group_version.h"
 #include "lib/model/fileset.h"
 
 enum { POD_STATUS_TOLD_MS = 30000 };
@@ -34,10 +34,17 @@ struct pod_status_metrics {
     size_t applied; /* row with label result */
 };
 
-/* Starts its threads and a watch of this node's objects.
+/* Who is spoken to, and as what; borrowed for as long as it lives. */
+struct pod_status_config {
+    struct kube_api *api;
+    struct group_version *version;
+    const char *node_name; /* for the call */
+    struct pod_status_metrics metrics;
+};
+
+/* Starts its threads; a watch of this node's objects with the first volume.
  * Ownership: pod_status_free, which waits for what is being written. */
-must_check int pod_status_new(struct kube_api *api, const char *node_name,
-                              const struct pod_status_metrics *metrics, struct pod_status **ret,
+must_check int pod_status_new(const struct pod_status_config *config, struct pod_status **ret,
                               struct error *err);
 void pod_status_free(struct pod_status *ps);
 

@@ -15,6 +15,7 @@ struct pod_status_write {
     struct kube_api *api;
     struct cancel *cancel;
     const char *node_label; /* borrowed */
+    const char *version;    /* of the group; static text */
     struct strbuf body;
     char *path;
     char *pod_name;

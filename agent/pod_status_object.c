@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 
+#include "agent/group_version.h"
 #include "lib/base/crypto.h"
 #include "lib/base/encode.h"
 #include "lib/base/json.h"
@@ -76,8 +77,8 @@ static void add_status(struct strbuf *out, const struct pod_status_facts *facts)
 
 void pod_status_write(const struct pod_status_facts *facts, struct strbuf *out)
 {
-    strbuf_add_text(out, "{\"apiVersion\":\"secrets-store.csi.x-k8s.io/v1\","
-                         "\"kind\":\"SecretProviderClassPodStatus\",\"metadata\":{");
+    strbuf_printf(out, "{\"apiVersion\":\"" CLASS_GROUP "/%s\",", facts->version);
+    strbuf_add_text(out, "\"kind\":\"SecretProviderClassPodStatus\",\"metadata\":{");
     add_text(out, "\"name\":", facts->name);
     add_text(out, ",\"namespace\":", facts->ns);
     add_text(out, ",\"labels\":{\"" POD_STATUS_NODE_LABEL "\":", facts->node_label);

@@ -16,6 +16,7 @@ enum { POD_STATUS_NAME_MAX = 253, NODE_LABEL_MAX = 63 };
 
 /* What the objects says; everything is borrowed. */
 struct pod_status_facts {
+    const char *version; /* of the group, as the server has it */
     const char *ns;
     const char *name; /* of the object */
     const char *node_label;

@@ -148,13 +148,15 @@ static struct object_version *union_of(const struct status_row *row, size_t *ret
     return all;
 }
 
-void row_write(const struct status_row *row, const char *node_label, bool plain, struct strbuf *out)
+void row_write(const struct status_row *row, const char *node_label,
+               const struct status_dialect *dialect, struct strbuf *out)
 {
     size_t count = 0;
     size_t others = 0;
     autofree struct object_version *objects = union_of(row, &count);
     autofree const char **targets = NULL;
     struct pod_status_facts facts = {
+        .version = dialect->version,
         .ns = row->ns,
         .name = row->name,
         .node_label = node_label,
@@ -166,7 +168,7 @@ void row_write(const struct status_row *row, const char *node_label, bool plain,
         .object_count = count,
     };
 
-    for (const struct row_entry *e = row->entries->next; e && !plain; e = e->next) {
+    for (const struct row_entry *e = row->entries->next; e && !dialect->plain; e = e->next) {
         targets = xrealloc(targets, (others + 1) * sizeof(*targets));
         targets[others++] = e->target;
     }

@@ -68,9 +68,14 @@ bool row_wants_shown(const struct status_row *row);
 /* What the object of this pod said before us; moved in. */
 void row_show(struct status_row *row, struct object_list *list);
 
-/* Appends the object to be applied: objects are the union of all volumes' by id. plain: no field
- * for further targets. */
-void row_write(const struct status_row *row, const char *node_label, bool plain,
-               struct strbuf *out);
+/* How the server has the objects defined. */
+struct status_dialect {
+    const char *version; /* of the group; static text */
+    bool plain;          /* as the old driver did: no field for further targets */
+};
+
+/* Appends the object to be applied: objects are the union of all volumes' by id. */
+void row_write(const struct status_row *row, const char *node_label,
+               const struct status_dialect *dialect, struct strbuf *out);
 
 #endif

@@ -376,13 +376,21 @@ def serve_v1(world, served):
 
 
 @test
-def classes_are_read_where_only_v1alpha1_is_served(world):
+def where_only_v1alpha1_is_served_classes_are_read_and_statuses_written(world):
+    """And a status that somebody deletes comes back: its watch is of that version too."""
+    where = {"namespace": "default", "class_name": "aged", "version": "v1alpha1"}
     world.make_class("aged", "default", ["foo"])
     serve_v1(world, False)
     try:
         world.make_inline_pod("aged", "default", "aged")
         pod, = world.kubelet.wait_ready("default", "aged")
         expect_equal(world.kubelet.volume(pod).files(), {"foo": "secret"}, "files")
+        status = world.wait_for_status("aged", **where)
+        expect_equal((status["apiVersion"], status["status"]["objects"]),
+                     (f"{GROUP}/v1alpha1", [{"id": "secret/foo", "version": "v1"}]), "the status")
+        world.cluster.call("DELETE", world.status_path("aged", **where))
+        world.wait_for_status(
+            "aged", lambda now: now and now["metadata"]["uid"] != status["metadata"]["uid"], **where)
         world.delete_and_wait("default", "aged")
     finally:
         serve_v1(world, True)

@@ -83,12 +83,12 @@ class World:
                 raise
             return None
 
-    def status_path(self, pod_name, namespace="shop", class_name="app"):
+    def status_path(self, pod_name, namespace="shop", class_name="app", version="v1"):
         name = f"{pod_name}-{namespace}-{class_name}"
-        return f"/apis/{GROUP}/v1/namespaces/{namespace}/{STATUSES}/{name}"
+        return f"/apis/{GROUP}/{version}/namespaces/{namespace}/{STATUSES}/{name}"
 
-    def status(self, pod_name, namespace="shop", class_name="app"):
-        return self.find(self.status_path(pod_name, namespace, class_name))
+    def status(self, pod_name, namespace="shop", class_name="app", version="v1"):
+        return self.find(self.status_path(pod_name, namespace, class_name, version))
 
     def wait_for_status(self, pod_name, condition=bool, **where):
         return wait_until(

@@ -233,13 +233,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if parts == ["apis"]:
             return self.answer(200, {"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]})
         if len(parts) == 2:
-            return self.answer(200, {"kind": "APIGroup", "apiVersion": "v1", **group})
+            return self.group(self.state.collection("groups"), group)
         with self.state.lock:
             names = list(self.state.collections)
         return self.answer(200, {
             "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "fake.dev/v1",
             "resources": [{"name": name, "kind": "Thing", "namespaced": True, "singularName": "",
                            "verbs": ["get", "list", "watch"]} for name in names]})
+
+    def group(self, world, group):
+        """Of any name; in the versions that a test has set."""
+        self.misbehave(world.take_fault("get"), 3)
+        versions = [{"version": v} for v in world.settings.get("served", ())]
+        return self.answer(200, {"kind": "APIGroup", "apiVersion": "v1", **group,
+                                 **({"versions": versions} if versions else {})})
 
     def one(self, world, key):
         fault = world.take_fault("get")

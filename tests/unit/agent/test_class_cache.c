@@ -24,6 +24,7 @@ bool __wrap_cancel_sleep_ms(struct cancel *c, int64_t ms)
 struct world {
     struct kube_fake fake;
     struct kube_api *api;
+    struct group_version *version;
     struct class_cache *cache;
     pthread_mutex_t lock;
     struct strbuf told; /* guarded by lock; "NAMESPACE/NAME " of each change */
@@ -46,7 +47,9 @@ static int make(void **state)
     kube_fake_start(&w->fake, NULL);
     w->api = kube_fake_client(&w->fake, NULL);
     (void)pthread_mutex_init(&w->lock, NULL);
+    w->version = group_version_new(w->api);
     config.api = w->api;
+    config.version = w->version;
     w->cache = class_cache_new(&config);
     *state = w;
     return 0;
@@ -57,6 +60,7 @@ static int unmake(void **state)
     struct world *w = *state;
 
     class_cache_free(w->cache);
+    group_version_free(w->version);
     kube_api_free(w->api);
     kube_fake_stop(&w->fake);
     strbuf_done(&w->told);

@@ -60,10 +60,11 @@ static void show(struct status_row *row, const char *text)
 
 static void expect_status(const struct status_row *row, bool plain, const char *want)
 {
+    const struct status_dialect dialect = { "v1", plain };
     struct strbuf out autostrbuf = { 0 };
     const char *status;
 
-    row_write(row, "n1", plain, &out);
+    row_write(row, "n1", &dialect, &out);
     status = strstr(strbuf_text(&out), "\"targetPath\"");
     assert_non_null(status);
     assert_string_equal(status, want);

@@ -135,6 +135,7 @@ static int add_object(struct file_provider *fp, const struct place *place,
     struct file_spec spec = {
         .path = path,
         .path_len = strlen(path),
+        .object = object->name,
         .mode = object->mode,
         .uid = FILE_OWNER_UNSET,
         .gid = (gid_t)FILE_OWNER_UNSET,

@@ -107,6 +107,7 @@ static void fill_file(V1alpha1__File *row, const struct file *f)
 {
     v1alpha1__file__init(row);
     row->path = f->path;
+    row->object = f->object ? f->object : (char *)protobuf_c_empty_string;
     row->mode = (int32_t)f->mode;
     row->contents.data = f->contents.bytes;
     row->contents.len = f->contents.len;

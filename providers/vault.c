@@ -249,6 +249,7 @@ static int add_file(const struct vault_session *s, const struct wish *w, const s
     struct file_spec spec = {
         .path = w->object->name,
         .path_len = strlen(w->object->name),
+        .object = w->object->name,
         .mode = w->object->mode,
         .uid = FILE_OWNER_UNSET,
         .gid = (gid_t)FILE_OWNER_UNSET,

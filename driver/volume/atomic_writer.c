@@ -250,8 +250,9 @@ static int write_new(const struct writing *w, struct write_result *ret, struct e
         (void)!sweep(dir_fd, w->live, NULL);
         return -1;
     }
-    *ret =
-        (struct write_result){ .changed = true, .previous = *w->live && w->options->keep_previous };
+    ret->changed = true;
+    (void)snprintf(ret->live, sizeof(ret->live), "%s", name);
+    ret->previous = *w->live && w->options->keep_previous;
     if (FAULT("write.after_rename", err) < 0 || reconcile_links(dir_fd, w->files, err) < 0 ||
         FAULT("write.after_links", err) < 0)
         return -1;
@@ -265,14 +266,13 @@ static void writing_done(struct writing *w)
     close_at(&w->live_fd);
 }
 
-int atomic_writer_write(int dir_fd, const struct fileset *files,
-                        const struct writer_options *options, struct write_result *ret,
-                        struct error *err)
+int atomic_writer_write(int dir_fd, struct fileset *files, const struct writer_options *options,
+                        struct write_result *ret, struct error *err)
 {
     struct generation_owner owner = owner_of(options);
     struct writing w CLEANUP(
         writing_done) = { .dir_fd = dir_fd, .files = files, .options = options };
-    bool same = false;
+    struct generation_diff diff = { 0 };
 
     w.live_fd = -1;
     if (live_name(dir_fd, w.live, err) < 0)
@@ -281,12 +281,14 @@ int atomic_writer_write(int dir_fd, const struct fileset *files,
     if (FAULT("write.before_sweep", err) < 0 || sweep(dir_fd, w.live, err) < 0 ||
         FAULT("write.after_sweep", err) < 0)
         return -1;
-    if (w.live_fd >= 0 && generation_same(w.live_fd, files, &owner, &same, err) < 0)
+    if (w.live_fd >= 0 && generation_compare(w.live_fd, files, &owner, &diff, err) < 0)
         return -1;
     if (FAULT("write.after_compare", err) < 0)
         return -1;
-    *ret = (struct write_result){ 0 };
-    if (same)
+    *ret = (struct write_result){ .gone = diff.gone };
+    (void)snprintf(ret->before, sizeof(ret->before), "%s", w.live);
+    (void)snprintf(ret->live, sizeof(ret->live), "%s", w.live);
+    if (diff.same)
         return reconcile_links(dir_fd, files, err);
     return write_new(&w, ret, err);
 }

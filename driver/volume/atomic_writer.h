@@ -26,19 +26,23 @@ struct writer_options {
 };
 
 struct write_result {
-    bool changed;  /* were files swapped in? */
-    bool previous; /* is an old generation left for atomic_writer_fold? */
+    bool changed;                      /* were files swapped in? */
+    bool gone;                         /* were there files that are not among them? */
+    bool previous;                     /* is an old generation left for atomic_writer_fold? */
+    char before[FILESET_NAME_MAX + 1]; /* the generation that was live; "": there was none */
+    char live[FILESET_NAME_MAX + 1];   /* that is now; also after a failure that came too late */
 };
 
 /* Makes the folder hold exactly these files. When bytes, mode and owner of all are those of the
- * live generation already, nothing is written but visible links that are wrong. Leftovers of a
+ * live generation already, nothing is written but visible links that are wrong. Files whose bytes
+ * were there are marked (kept). Leftovers of a
  * crash and an earlier previous generation are swept. Blocks   on tmpfs only. Errors
  * INVALID_ARGUMENT for an owner that is not mapped in this user namespace; FAILED_PRECONDITION for
  * an `unchanged` file that the live generation lacks; RESOURCE_EXHAUSTED when the tmpfs is full.
  * The pod sees the old files, or (when only the visible links could not be made) the new ones; the
  * next write puts the rest right. Source   kubernetes pkg/volume/util/atomic_writer.go, with its
  * faults F1 to F5 repaired. */
-must_check int atomic_writer_write(int dir_fd, const struct fileset *files,
+must_check int atomic_writer_write(int dir_fd, struct fileset *files,
                                    const struct writer_options *options, struct write_result *ret,
                                    struct error *err);
 

@@ -201,19 +201,21 @@ static bool same_bytes(int fd, const struct secret *want)
     return same;
 }
 
-static bool same_file(int live_fd, const struct file *f, const struct generation_owner *owner)
+/* Is it as it shall be? Marks whether its bytes are. *there counts it, if there is one. */
+static bool compare_file(int live_fd, struct file *f, const struct generation_owner *owner,
+                         size_t *there)
 {
     struct stat st;
     autoclose int fd = open_regular(live_fd, f->path, &st);
 
+    f->kept = false;
     if (fd < 0)
         return false;
-    if ((st.st_mode & 07777) != f->mode || st.st_uid != uid_of(f, owner) ||
-        st.st_gid != gid_of(f, owner))
-        return false;
-    if (f->unchanged)
-        return true;
-    return (size_t)st.st_size == f->contents.len && same_bytes(fd, &f->contents);
+    ++*there;
+    f->kept =
+        f->unchanged || ((size_t)st.st_size == f->contents.len && same_bytes(fd, &f->contents));
+    return f->kept && (st.st_mode & 07777) == f->mode && st.st_uid == uid_of(f, owner) &&
+           st.st_gid == gid_of(f, owner);
 }
 
 struct tally {
@@ -238,16 +240,18 @@ static int count_entry(void *arg, const char *name, struct error *err)
     return result;
 }
 
-int generation_same(int live_fd, const struct fileset *files, const struct generation_owner *owner,
-                    bool *ret_same, struct error *err)
+int generation_compare(int live_fd, struct fileset *files, const struct generation_owner *owner,
+                       struct generation_diff *ret, struct error *err)
 {
     struct tally t = { .fd = live_fd };
-    bool same = true;
+    size_t there = 0;
+    size_t same = 0;
 
-    for (size_t i = 0; same && i < files->count; i++)
-        same = same_file(live_fd, &files->files[i], owner);
-    if (same && fs_each(live_fd, ".", count_entry, &t, err) < 0)
+    for (size_t i = 0; i < files->count; i++)
+        same += compare_file(live_fd, &files->files[i], owner, &there);
+    if (fs_each(live_fd, ".", count_entry, &t, err) < 0)
         return -1;
-    *ret_same = same && t.files == files->count;
+    ret->gone = t.files > there;
+    ret->same = same == files->count && !ret->gone;
     return 0;
 }

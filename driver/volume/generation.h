@@ -23,9 +23,15 @@ must_check int generation_write(int dir_fd, int live_fd, const struct fileset *f
                                 const struct generation_owner *owner,
                                 char ret_name[GENERATION_NAME_MAX], struct error *err);
 
-/* Does the folder hold exactly these files: bytes, mode, owner, and no other? */
-must_check int generation_same(int live_fd, const struct fileset *files,
-                               const struct generation_owner *owner, bool *ret_same,
-                               struct error *err);
+/* How a folder and a set of files differ. */
+struct generation_diff {
+    bool same; /* it holds exactly these: bytes, mode, owner, and no other */
+    bool gone; /* it holds others besides */
+};
+
+/* Compares, and marks the files whose bytes are there (kept). */
+must_check int generation_compare(int live_fd, struct fileset *files,
+                                  const struct generation_owner *owner, struct generation_diff *ret,
+                                  struct error *err);
 
 #endif

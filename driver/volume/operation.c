@@ -7,6 +7,7 @@
 
 #include "driver/volume/atomic_writer.h"
 #include "driver/volume/rotation.h"
+#include "driver/volume/versions.h"
 #include "lib/base/clock.h"
 #include "lib/base/fault.h"
 #include "lib/base/log.h"
@@ -338,6 +339,9 @@ static int swap_files(struct operation *op, int dir_fd, struct error *err)
         return error_reason(err, "FileWriteError");
     }
     op->changed = result.changed;
+    op->gone = result.gone;
+    op->unrecorded = r->live && strcmp(r->live, result.before) != 0;
+    memcpy(op->live, result.live, sizeof(op->live));
     if (result.changed)
         r->generation++;
     if (result.previous)
@@ -394,7 +398,7 @@ static void remember(struct operation *op, int64_t now)
 
     v->fetched_at_unix_ms = now;
     v->refresh_at_unix_ms = op->files.refresh_at_unix_ms;
-    if (op->changed || r->phase != RECORD_PUBLISHED) {
+    if (op->changed || op->unrecorded || r->phase != RECORD_PUBLISHED) {
         r->changed_at_unix_ms = now;
         r->fetched_at_unix_ms = now;
     }
@@ -404,7 +408,16 @@ static void remember(struct operation *op, int64_t now)
     record_set_versions(r, op->files.versions, op->files.version_count);
     r->had_tokens = credentials_has_tokens(&op->credentials);
     r->had_secrets = credentials_has_secrets(&op->credentials);
+    free(r->live);
+    r->live = xstrdup(op->live);
     r->phase = RECORD_PUBLISHED;
+}
+
+/* Does the record tell of the files that were there before this write? One of an older version of
+ * the driver does not say of which it tells. */
+static bool is_of_record(const struct operation *op)
+{
+    return op->volume->record.live ? !op->unrecorded : !op->volume->unsure;
 }
 
 int operation_record_end(struct operation *op, struct error *err)
@@ -417,12 +430,14 @@ int operation_record_end(struct operation *op, struct error *err)
     if (FAULT("publish.before_published", err) < 0 || volume_begin_write(op->volume, err) < 0)
         return -1;
     pthread_mutex_lock(&op->volume->lock);
-    /* Versions are sticky: a new text over the same bytes is no change. Where the provider writes
-     * itself they are all we know of the bytes. */
+    /* Versions are sticky: a new text over the same bytes is no change, of a volume or an object.
+     * Where the provider writes itself they are all we know of the bytes. */
+    if (op->changed && is_of_record(op))
+        versions_keep(r->versions, r->version_count, op->gone, &op->files);
     if (r->writing && r->phase == RECORD_PUBLISHED && r->version_count &&
         !same_versions(r, &op->files))
         op->changed = true;
-    op->recorded = op->changed || r->phase != RECORD_PUBLISHED ||
+    op->recorded = op->changed || op->unrecorded || r->phase != RECORD_PUBLISHED ||
                    (!r->version_count && op->files.version_count);
     if (op->recorded)
         remember(op, clock_unix_ms());

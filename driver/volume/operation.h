@@ -17,14 +17,17 @@ struct operation {
     struct credentials credentials; /* a copy: a republish may bring newer ones meanwhile */
     struct fileset files;
     struct target target;
-    bool urgent;                   /* a publish */
-    int64_t left_ms;               /* until the caller's deadline */
-    bool mounted;                  /* by this operation */
-    bool made_target;              /* by this operation */
-    int64_t reserved_bytes;        /* of the budget, by this operation */
-    bool changed;                  /* did a file change? */
-    bool recorded;                 /* is anything of it new to the record? */
-    struct object_version *before; /* versions until it changed; sorted by id */
+    bool urgent;                     /* a publish */
+    int64_t left_ms;                 /* until the caller's deadline */
+    bool mounted;                    /* by this operation */
+    bool made_target;                /* by this operation */
+    int64_t reserved_bytes;          /* of the budget, by this operation */
+    bool changed;                    /* did a file change? */
+    bool gone;                       /* did one go? */
+    bool unrecorded;                 /* were the files there not those that the record tells of? */
+    char live[FILESET_NAME_MAX + 1]; /* the generation that is there now */
+    bool recorded;                   /* is anything of it new to the record? */
+    struct object_version *before;   /* versions until it changed; sorted by id */
     size_t before_count;
 };
 

@@ -65,6 +65,7 @@ static int read_files(V1alpha1__MountResponse *out, bool unchanged_allowed, stru
         struct file_spec spec = {
             .path = f->path,
             .path_len = strlen(f->path),
+            .object = f->object,
             .mode = (mode_t)f->mode & 0777,
             .uid = owner_of(f->uid),
             .gid = (gid_t)owner_of(f->gid),

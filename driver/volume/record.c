@@ -43,6 +43,7 @@ static const struct field_row fields[] = {
     TEXT(service_account),
     TEXT(provider),
     TEXT(mount_flags),
+    TEXT(live),
     NUMBER(phase),
     NUMBER(fs_group),
     NUMBER(had_tokens),

@@ -41,6 +41,7 @@ struct record {
     int64_t changed_at_unix_ms;
     struct object_version *versions;
     size_t version_count;
+    char *live; /* the generation that the versions tell of; NULL: not known */
 };
 
 /* Frees what it owns; { 0 } afterwards. */

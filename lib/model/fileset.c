@@ -12,6 +12,7 @@ void fileset_done(struct fileset *set)
 {
     for (size_t i = 0; i < set->count; i++) {
         free(set->files[i].path);
+        free(set->files[i].object);
         secret_done(&set->files[i].contents);
     }
     for (size_t i = 0; i < set->version_count; i++) {
@@ -153,6 +154,7 @@ int fileset_add(struct fileset *set, struct file_spec *file, struct error *err)
     set->bytes += contents.len;
     set->files[set->count++] = (struct file){
         .path = take(path),
+        .object = file->object && *file->object ? xstrdup(file->object) : NULL,
         .mode = file->mode & 0777,
         .uid = file->uid,
         .gid = file->gid,

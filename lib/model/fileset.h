@@ -19,11 +19,13 @@ enum {
 };
 
 struct file {
-    char *path;  /* relative, checked; owned */
-    mode_t mode; /* 0..0777 */
-    uid_t uid;   /* FILE_OWNER_UNSET: the volume's default */
+    char *path;   /* relative, checked; owned */
+    char *object; /* id of the object that it is of; NULL: not said; owned */
+    mode_t mode;  /* 0..0777 */
+    uid_t uid;    /* FILE_OWNER_UNSET: the volume's default */
     gid_t gid;
     bool unchanged; /* contents empty: keep the bytes of the live generation */
+    bool kept;      /* a write found these bytes at this path */
     struct secret contents;
 };
 
@@ -61,6 +63,7 @@ must_check int fileset_check_path(const char *path, size_t len, struct error *er
 struct file_spec {
     const char *path;
     size_t path_len;
+    const char *object; /* NULL or "": not said */
     mode_t mode;
     uid_t uid;
     gid_t gid;

@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 import old_driver
 from harness import expect, expect_equal, run, run_tests, test, wait_until
 from node import mounts_left
-from objects import GROUP, e2e_class, inline_pod, secret_object
+from objects import GROUP, e2e_class, inline_pod, provider_class, secret_object
 from reloader import Reloader
 from stage import AUDIENCES, Stage
 
@@ -315,6 +315,49 @@ def a_change_of_drivers_restarts_no_workload_and_a_rotation_each_once(world):
         world.cluster.kubectl("delete", "pod", f"old-{i}", "-n", "default", "--wait=false")
     world.kubelet.wait_gone("default", "old-")
     world.control(audiences=AUDIENCES)
+
+
+def restart_provider(world, *flags):
+    world.programs.stop("provider")
+    world.start_provider(*flags)
+
+
+def make_keyed_pod(world, name):
+    world.make_inline_pod(name, "default", "keyed")
+    pod, = world.kubelet.wait_ready("default", name)
+    world.wait_for_status(name, namespace="default", class_name="keyed")
+    return world.kubelet.volume(pod)
+
+
+@test
+def a_provider_that_makes_its_versions_itself_moves_one_with_its_object_alone(world):
+    """Its key is another one after each restart, unless it has one in a file: then equal bytes are
+    equal versions, for whoever reads them first."""
+    key_file = world.programs.folder / "versions.key"
+    key_file.write_bytes(b"k" * 32)
+    world.write(values := {"user": "joe", "password": "old", "more": "x"})
+    world.cluster.apply(provider_class("keyed", "default", list(values)))
+    volume = make_keyed_pod(world, "keyed-1")
+    reloader, before = Reloader(world.cluster, "default"), objects_of(world, "keyed-1", "keyed")
+    restart_provider(world)
+    world.swap_programs()
+    world.refresh_all([volume])
+    world.write({**values, "password": "new"})
+    wait_until(lambda: volume.read("password") == "new", 20, "the rotation")
+    wait_until(lambda: objects_of(world, "keyed-1", "keyed") != before, 20, "the rotation told")
+    after = objects_of(world, "keyed-1", "keyed")
+    expect_equal([name for name in values if before[name] != after[name]], ["password"], "versions moved")
+    expect_equal(reloader.count(), {"keyed-1-default-keyed": 1}, "restarts")
+    seen = []
+    for name in ("keyed-2", "keyed-3"):
+        restart_provider(world, f"--hmac-key-file={key_file}")
+        make_keyed_pod(world, name)
+        seen.append(objects_of(world, name, "keyed"))
+    expect_equal(seen[0], seen[1], "versions under one key")
+    expect(seen[0] != after, "two keys made one version")
+    restart_provider(world)
+    for i in (1, 2, 3):
+        world.delete_and_wait("default", f"keyed-{i}")
 
 
 @test

@@ -123,9 +123,9 @@ class World:
         (self.token_folder / "token.new").rename(self.token_folder / "token")
         (self.token_folder / "ca.crt").write_bytes(self.cluster.ca_file.read_bytes())
 
-    def start_provider(self):
+    def start_provider(self, *flags):
         start_provider(self.programs, self.node.providers, ["file"],
-                       [f"--file-root={self.document}"])
+                       [f"--file-root={self.document}", *flags])
 
     def agent_command(self):
         """Its words, and its environment."""

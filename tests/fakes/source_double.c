@@ -10,6 +10,7 @@ struct source_double {
     struct source base;
     pthread_mutex_t lock;
     struct pairs files; /* guarded by lock, like all below */
+    const char *key;
     struct error err;
     bool hang;
     size_t fetches;
@@ -37,9 +38,10 @@ static int add_all(const struct source_double *d, struct fileset *set, struct er
 {
     for (size_t i = 0; i < d->files.count; i++) {
         const struct pair *p = &d->files.items[i];
-        autofree char *version = str_printf("v-%s", p->value);
+        autofree char *version = str_printf("%s%s", d->key, p->value);
         struct file_spec spec = { .path = p->key,
                                   .path_len = strlen(p->key),
+                                  .object = p->key,
                                   .mode = 0644,
                                   .uid = FILE_OWNER_UNSET,
                                   .gid = (gid_t)FILE_OWNER_UNSET,
@@ -110,6 +112,7 @@ struct source *source_double_new(void)
     struct source_double *d = xcalloc(1, sizeof(*d));
 
     d->base.ops = &double_ops;
+    d->key = "v-";
     pthread_mutex_init(&d->lock, NULL);
     return &d->base;
 }
@@ -120,6 +123,15 @@ void source_double_put(struct source *self, const char *path, const char *text)
 
     pthread_mutex_lock(&d->lock);
     pairs_set(&d->files, path, text);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void source_double_key(struct source *self, const char *key)
+{
+    struct source_double *d = (struct source_double *)self;
+
+    pthread_mutex_lock(&d->lock);
+    d->key = key;
     pthread_mutex_unlock(&d->lock);
 }
 

@@ -11,8 +11,12 @@
 /* Answers with no files. Ownership: ops->free. */
 struct source *source_double_new(void);
 
-/* The file that every fetch answers from now on (mode 0644, version "v-" + text). */
+/* The file that every fetch answers from now on (mode 0644, an object of its own, of the version
+ * KEY + text). */
 void source_double_put(struct source *self, const char *path, const char *text);
+
+/* The key of its versions from now on; "v-" at first. Static text. */
+void source_double_key(struct source *self, const char *key);
 
 /* Lets every fetch fail with this error; NULL: no more. */
 void source_double_fail(struct source *self, const struct error *err);

@@ -11,7 +11,7 @@
 static const struct writer_options keeping = { .fs_group = (gid_t)-1, .keep_previous = true };
 static const struct writer_options plain = { .fs_group = (gid_t)-1 };
 
-static struct write_result write_files(struct folder *f, const struct fileset *set,
+static struct write_result write_files(struct folder *f, struct fileset *set,
                                        const struct writer_options *options)
 {
     struct write_result result = { 0 };
@@ -47,7 +47,9 @@ static void the_layout_is_kubelets(void **state)
     assert_true(result.changed);
     assert_false(result.previous);
     live = link_of(f->fd, "..data");
-    assert_non_null(live);
+    assert_true(live && str_starts(live, ".."));
+    if (!live)
+        return;
     /* ..2026_02_01_15_04_05.123456789 */
     assert_int_equal(strspn(live + 2, "0123456789_"), strlen("2026_02_01_15_04_05"));
     assert_int_equal(live[2 + strlen("2026_02_01_15_04_05")], '.');

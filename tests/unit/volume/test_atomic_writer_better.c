@@ -18,13 +18,13 @@ enum fault {
 
 /* A writer under test; at_swap is called right before the rename. */
 struct writer {
-    int (*write)(const struct writer *w, int dir_fd, const struct fileset *files);
+    int (*write)(const struct writer *w, int dir_fd, struct fileset *files);
     enum fault fault;
     int (*at_swap)(void *arg, struct error *err);
     void *arg;
 };
 
-static int write_ours(const struct writer *w, int dir_fd, const struct fileset *files)
+static int write_ours(const struct writer *w, int dir_fd, struct fileset *files)
 {
     struct writer_options options = {
         .fs_group = (gid_t)-1, .keep_previous = true, .may_swap = w->at_swap, .arg = w->arg
@@ -51,7 +51,7 @@ static int naive_sweep(void *arg, const char *name, struct error *err)
     return fs_remove_tree(n->dir_fd, name, err);
 }
 
-static bool naive_same(const struct writer *w, int dir_fd, const struct fileset *files)
+static bool naive_same(const struct writer *w, int dir_fd, struct fileset *files)
 {
     for (size_t i = 0; i < files->count; i++) {
         const struct file *file = &files->files[i];
@@ -66,7 +66,7 @@ static bool naive_same(const struct writer *w, int dir_fd, const struct fileset 
     return true;
 }
 
-static void naive_links(int dir_fd, const struct fileset *files)
+static void naive_links(int dir_fd, struct fileset *files)
 {
     for (size_t i = 0; i < files->count; i++) {
         autofree char *target = str_printf("..data/%s", files->files[i].path);
@@ -98,7 +98,7 @@ static int naive_fill(int dir_fd, const char *name, const struct fileset *files)
     return gen_fd;
 }
 
-static int write_naive(const struct writer *w, int dir_fd, const struct fileset *files)
+static int write_naive(const struct writer *w, int dir_fd, struct fileset *files)
 {
     static int number;
     autofree char *name = str_printf("..generation.%d", number++);

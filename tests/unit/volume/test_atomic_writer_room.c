@@ -129,7 +129,7 @@ static const char *fill_it_up(struct folder *f)
     struct fileset old CLEANUP(fileset_done) = { 0 };
     struct fileset large CLEANUP(fileset_done) = { 0 };
     struct fileset many CLEANUP(fileset_done) = { 0 };
-    const struct fileset *sets[] = { &large, &many };
+    struct fileset *sets[] = { &large, &many };
     struct write_result result = { 0 };
     struct error err = { 0 };
 

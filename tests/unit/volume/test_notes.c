@@ -2,73 +2,14 @@
  *
  * What the cluster is told of a volume's life: each access, and which of them are news.
  */
-#include <sys/stat.h>
-
-#include "driver/volume/lifecycle.h"
 #include "driver/volume/note.h"
-#include "driver/volume/rotation.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
-#include "lib/base/fs.h"
-#include "tests/check.h"
-#include "tests/fakes/cluster_double.h"
-#include "tests/fakes/source_double.h"
-#include "tests/unit/volume/rig.h"
+#include "tests/unit/volume/life.h"
 
-enum { PATIENCE_MS = 10000, SECOND_MS = 1000 };
-
-static struct {
-    char folder[64];
-    char *root;
-    char *target;
-    struct lifecycle app;
-} w;
+enum { PATIENCE_MS = 10000 };
 
 static const char *const audiences[] = { "vault" };
-
-static int set_up(void **state)
-{
-    autofree char *records = NULL;
-
-    (void)state;
-    (void)snprintf(w.folder, sizeof(w.folder), "/tmp/locket-notes-XXXXXX");
-    assert_non_null(mkdtemp(w.folder));
-    w.root = str_printf("%s/root", w.folder);
-    w.target = str_printf("%s/pods/u1/volumes/kubernetes.io~csi/v/mount", w.root);
-    records = str_printf("%s/state", w.folder);
-    assert_int_equal(mkdir(w.root, 0755), 0);
-    w.app = (struct lifecycle){ .config = { .rotation = true, .rotation_interval_ms = SECOND_MS } };
-    assert_int_equal(target_root_open(w.root, &w.app.root, NULL), 0);
-    assert_int_equal(state_open(records, &w.app.state, NULL), 0);
-    w.app.mounter = mount_folder_new();
-    w.app.source = source_double_new();
-    w.app.cluster = cluster_double_new();
-    w.app.metrics = metrics_new(volume_metric_rows, VM_COUNT);
-    lifecycle_start(&w.app);
-    cluster_double_put(w.app.cluster,
-                       "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\n"
-                       "metadata: {name: app, namespace: ns}\n"
-                       "spec: {provider: double, parameters: {rotationPollInterval: 1h}}\n");
-    source_double_put(w.app.source, "a", "old");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    autoclose int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    (void)state;
-    lifecycle_stop(&w.app);
-    w.app.source->ops->free(w.app.source);
-    w.app.cluster->ops->free(w.app.cluster);
-    w.app.mounter->ops->free(w.app.mounter);
-    metrics_free(w.app.metrics);
-    state_close(&w.app.state);
-    target_root_done(&w.app.root);
-    free(w.root);
-    free(w.target);
-    return fs_remove_tree(tmp, strrchr(w.folder, '/') + 1, NULL);
-}
 
 static struct noted noted(enum note_kind kind)
 {
@@ -90,50 +31,17 @@ static char *token_for(const char *uid)
 
 static int publish_with(const char *tokens, struct error *err)
 {
-    struct publish_request req = { .volume_id = "csi-1",
-                                   .target = w.target,
-                                   .read_only = true,
-                                   .fs_group = (gid_t)-1,
-                                   .mount_flags = "",
-                                   .tokens = tokens,
-                                   .left_ms = INT64_MAX };
-    bool done = false;
-    int result;
-
-    pairs_set(&req.attributes, CONTEXT_CLASS, "app");
-    pairs_set(&req.attributes, CONTEXT_POD_NAME, "web");
-    pairs_set(&req.attributes, CONTEXT_POD_NAMESPACE, "ns");
-    pairs_set(&req.attributes, CONTEXT_POD_UID, "u1");
-    result = lifecycle_republish(&w.app, &req, &done, err);
-    if (result == 0 && !done)
-        result = lifecycle_publish(&w.app, &req, err);
-    pairs_done(&req.attributes);
-    return result;
+    return life_publish_with("csi-1", w.target, tokens, err);
 }
 
 static void publish(void)
 {
-    struct error err = { 0 };
-
-    if (publish_with(NULL, &err) < 0)
-        fail_msg("%s", err.msg);
-}
-
-static struct volume *the_volume(void)
-{
-    struct volume *v = volume_table_get(w.app.volumes, "csi-1");
-
-    assert_non_null(v);
-    return v;
+    life_publish(1);
 }
 
 static int refresh(void)
 {
-    struct volume *v autovolume = the_volume();
-    bool changed = false;
-    struct error err = { 0 };
-
-    return rotation_refresh(&w.app, v, &changed, &err);
+    return life_refresh(1);
 }
 
 static void fail_fetches(enum code code)
@@ -210,7 +118,7 @@ static void an_edit_that_fails_is_news_though_the_volume_failed_before(void **st
     publish();
     fail_fetches(CODE_NOT_FOUND);
     assert_int_equal(refresh(), -1);
-    v = the_volume();
+    v = life_volume(1);
     rotation_hasten(&w.app, v, (int64_t)60 * SECOND_MS, false);
     assert_int_equal(refresh(), -1);
     assert_int_equal(noted(NOTE_REFRESHED).news, 2);
@@ -228,7 +136,7 @@ static void a_volume_is_stale_after_twice_its_interval_and_not_at_each_try(void 
     fail_fetches(CODE_UNAVAILABLE);
     assert_int_equal(refresh(), -1);
     assert_int_equal(noted(NOTE_STALE).count, 0);
-    v = the_volume();
+    v = life_volume(1);
     v->good_ms -= (int64_t)2 * 60 * 60 * SECOND_MS;
     assert_int_equal(refresh(), -1);
     assert_int_equal(refresh(), -1);
@@ -249,7 +157,7 @@ static void one_that_waits_for_credentials_too_long_is_told(void **state)
 
     (void)state;
     assert_int_equal(publish_with(tokens, NULL), 0);
-    v = the_volume();
+    v = life_volume(1);
     (void)pthread_mutex_lock(&v->lock);
     credentials_done(&v->credentials);
     v->good_ms -= (int64_t)2 * 60 * 60 * SECOND_MS;
@@ -333,23 +241,21 @@ static void without_an_audit_nothing_new_is_published_and_the_old_lives(void **s
     assert_int_equal(lifecycle_unpublish(&w.app, "csi-1", w.target, NULL), 0);
 }
 
-#define in_world(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        in_world(a_publish_and_its_end_are_each_noted_and_no_news),
-        in_world(a_publish_that_fails_is_noted_with_its_code),
-        in_world(a_rotation_is_news_and_says_from_what_to_what),
-        in_world(a_volume_that_fails_is_news_once_and_again_when_it_works),
-        in_world(an_edit_that_fails_is_news_though_the_volume_failed_before),
-        in_world(a_volume_is_stale_after_twice_its_interval_and_not_at_each_try),
-        in_world(one_that_waits_for_credentials_too_long_is_told),
-        in_world(credentials_of_another_pod_are_news_once),
-        in_world(without_republishing_those_with_tokens_are_told),
-        in_world(those_without_tokens_are_not),
-        in_world(another_peer_is_told_of_the_volumes_of_that_provider),
-        in_world(without_an_audit_nothing_new_is_published_and_the_old_lives),
+        in_life(a_publish_and_its_end_are_each_noted_and_no_news),
+        in_life(a_publish_that_fails_is_noted_with_its_code),
+        in_life(a_rotation_is_news_and_says_from_what_to_what),
+        in_life(a_volume_that_fails_is_news_once_and_again_when_it_works),
+        in_life(an_edit_that_fails_is_news_though_the_volume_failed_before),
+        in_life(a_volume_is_stale_after_twice_its_interval_and_not_at_each_try),
+        in_life(one_that_waits_for_credentials_too_long_is_told),
+        in_life(credentials_of_another_pod_are_news_once),
+        in_life(without_republishing_those_with_tokens_are_told),
+        in_life(those_without_tokens_are_not),
+        in_life(another_peer_is_told_of_the_volumes_of_that_provider),
+        in_life(without_an_audit_nothing_new_is_published_and_the_old_lives),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

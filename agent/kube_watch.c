@@ -10,7 +10,7 @@
 
 enum {
     BACKOFF_FIRST_MS = 500,
-    BACKOFF_MAX_MS = 4000,  /* a server that is back is seen within five seconds */
+    BACKOFF_MAX_MS = 3000,  /* a server that is back is seen in four seconds: all is well in five */
     WATCH_S = 450,          /* plus or minus a third: not all nodes at once */
     WATCH_GRACE_MS = 30000, /* for a server that ends its watches late */
     STEADY_MS = 5000,       /* a stream that lived this long was no failure */
@@ -63,7 +63,7 @@ bool kube_watch_failure(struct kube_watch *watch, struct error *ret)
     return failed;
 }
 
-/* Once per change of state: a server that is away is not a line every four seconds. */
+/* Once per change of state: a server that is away is not a line at each try. */
 static void set_state(struct kube_watch *w, const struct error *err)
 {
     bool failed_before;

@@ -34,7 +34,7 @@ struct kube_watch_config {
 struct kube_watch;
 
 /* Starts it. Streams the list where the server does, else pages; resumes at the last version seen;
- * starts anew after 410 and ends of the stream that tell so; waits from half a second to four,
+ * starts anew after 410 and ends of the stream that tell so; waits from half a second to three,
  * jittered, after failures (or as long as the server says). Ownership: kube_watch_stop. */
 struct kube_watch *kube_watch_start(const struct kube_watch_config *config);
 

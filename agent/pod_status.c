@@ -20,8 +20,8 @@
 
 enum {
     THREADS = 2,
-    QUEUE_MAX = 20000, /* each of them at most once: twice the volumes that a node may have */
-    BACK_SPREAD_MS = 1000,
+    QUEUE_MAX = 20000,     /* each of them at most once: twice the volumes that a node may have */
+    BACK_SPREAD_MS = 1000, /* not all at once when the server is back */
 };
 
 /* One object, and when it is written. */
@@ -248,7 +248,7 @@ static void on_back(void *arg)
     for (struct status *s = ps->statuses; s; s = s->hh.next)
         if (s->pace.failures && !s->busy) {
             s->pace.failures = 0;
-            touch(s, BACK_SPREAD_MS + clock_jitter_ms(BACK_SPREAD_MS, 100) / 2);
+            touch(s, (BACK_SPREAD_MS + clock_jitter_ms(BACK_SPREAD_MS, 100)) / 2);
         }
     (void)pthread_mutex_unlock(&ps->lock);
 }

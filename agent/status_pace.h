@@ -16,7 +16,7 @@ enum {
     STATUS_RETRY_MS = 1000,           /* after the first failure; doubled up to */
     STATUS_RETRY_MAX_MS = 60000,
     STATUS_RETRY_TRIES_PER_S = 5, /* of all that fail together, where the server is in trouble */
-    STATUS_PROBE_MS = 4000,       /* the least that this comes to: its end is seen in 5 s */
+    STATUS_PROBE_MS = 3000,       /* the least that this comes to: its end is seen in 5 s */
     STATUS_LOST_SOON_MS = 60000,  /* deleted so soon after it was written: it will be again */
 };
 

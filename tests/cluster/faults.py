@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can go wrong between agent, API server and driver: nothing is lost, no final code comes of it,
 pods with known classes notice nothing, and five seconds after its end all is as it was."""
+import itertools
 import json
 import os
 import pathlib
@@ -21,6 +22,7 @@ from objects import GROUP
 from world import ACCOUNT, STATUSES, World
 
 AWAY_S = int(os.environ.get("AWAY_S", "10"))  # how long the API server is away
+ROUND_S = 60  # between two looks at all that goes on meanwhile
 RECOVERY_S = 5
 SOON_S = 1  # for what must not wait for the API server
 MAYBE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "RESOURCE_EXHAUSTED")
@@ -78,18 +80,33 @@ def expect_maybe(answer):
     expect(answer.code in MAYBE, f"a final code: {answer}")
 
 
-def during(world, fault, name, seconds=0):
-    """Under the fault a volume is rotated, others live, an unknown class is no final error. Then it
-    heals: the status that waited tells of the rotation within RECOVERY_S."""
+def live_under_fault(world, pod, number):
+    """Each verb once: a rotation, a republish, a life of another pod; an unknown class is no final
+    error."""
+    world.rotate(pod, f"during-{pod.name}-{number}")
+    timed("a republish", lambda: pod.must_publish("app"))
+    lives_go_on(world, f"{pod.name}-other-{number}")
+    expect_maybe(world.kubelet_pod(f"{pod.name}-lost-{number}").publish("never-heard-of", timeout_s=30))
+    expect_equal(timed("/healthz", lambda: world.page("/healthz"))[0], 200, "/healthz")
+
+
+def during(world, fault, name, seconds=0, restart=False):
+    """All goes on under the fault, which lasts so long. Then it heals: the status that waited tells
+    of the last rotation within RECOVERY_S."""
     pod = world.publish(name)
     before = world.wait_for_status(name)["status"]["objects"]
     world.proxy.misbehave(fault)
     world.proxy.cut()
-    world.rotate(pod, f"during-{name}")
-    lives_go_on(world, f"{name}-other")
-    expect_maybe(world.kubelet_pod(f"{name}-lost").publish("never-heard-of", timeout_s=30))
-    expect_equal(timed("/healthz", lambda: world.page("/healthz"))[0], 200, "/healthz")
-    time.sleep(seconds)
+    end = time.monotonic() + seconds
+    if restart:
+        world.programs.stop("agent", signal.SIGKILL)
+        world.start_agent()
+    for number in itertools.count():
+        live_under_fault(world, pod, number)
+        left = end - time.monotonic()
+        if left <= 0:
+            break
+        time.sleep(min(left, ROUND_S))
     healed = world.proxy.heal()
     world.wait_for_status(name, lambda s: s and s["status"]["objects"] != before)
     took = time.monotonic() - healed
@@ -102,6 +119,11 @@ def during(world, fault, name, seconds=0):
 @test
 def an_api_server_that_is_away_takes_nothing_along(world):
     during(world, api_proxy.away, "away", seconds=AWAY_S)
+
+
+@test
+def an_agent_that_starts_while_the_api_server_is_away_takes_nothing_along(world):
+    during(world, api_proxy.away, "started", seconds=AWAY_S, restart=True)
 
 
 @test

@@ -41,7 +41,7 @@ static void failures_are_tried_again_at_a_pace(void **state)
     } rows[] = {
         { "a first failure", CODE_UNAVAILABLE, 0, 1, 0, 750, 1250 },
         { "a second one", CODE_UNAVAILABLE, 1, 1, 0, 1500, 2500 },
-        { "one after ten minutes of a server away", CODE_UNAVAILABLE, 150, 1, 0, 3000, 5000 },
+        { "one after ten minutes of a server away", CODE_UNAVAILABLE, 150, 1, 0, 2250, 3750 },
         { "the same with twenty objects", CODE_DEADLINE_EXCEEDED, 150, 20, 0, 3000, 5000 },
         { "the same with a hundred", CODE_UNAVAILABLE, 150, 100, 0, 15000, 25000 },
         { "the same with a thousand", CODE_UNAVAILABLE, 150, 1000, 0, 45000, 75000 },

@@ -26,8 +26,7 @@ struct class_cache_config {
     void *arg;
 };
 
-/* An empty cache, which watches nothing yet. Ownership: class_cache_free (blocks about a second).
- */
+/* An empty cache, which watches nothing yet. Ownership: class_cache_free. */
 struct class_cache *class_cache_new(const struct class_cache_config *config);
 void class_cache_free(struct class_cache *cache);
 
@@ -46,7 +45,7 @@ must_check int class_cache_get(struct class_cache *cache, const char *ns, const 
 void class_cache_hold(struct class_cache *cache, const char *ns);
 void class_cache_release(struct class_cache *cache, const char *ns);
 
-/* Ends watches of namespaces that have had no volume for CLASS_LINGER_MS, and waits about a second
+/* Ends watches of namespaces that have had no volume for CLASS_LINGER_MS, and waits
  * for them and for those that a watch of the cluster took the place of. */
 void class_cache_tidy(struct class_cache *cache);
 

@@ -14,7 +14,7 @@ enum { CSI_DRIVER_AUDIENCES_MAX = 64 }; /* tokenRequests has a handful */
 struct csi_driver;
 
 /* Watches the object of this name. changed is called on the watch's thread with what it says now
- * (exists false: there is none), borrowed. Ownership: csi_driver_free (blocks about a second). */
+ * (exists false: there is none), borrowed. Ownership: csi_driver_free. */
 struct csi_driver *
 csi_driver_new(struct kube_api *api, const char *name,
                void (*changed)(void *arg, const Locket__Cluster__V1__CsiDriver *facts), void *arg);

@@ -38,11 +38,12 @@ struct kube_watch;
  * jittered, after failures (or as long as the server says). Ownership: kube_watch_stop. */
 struct kube_watch *kube_watch_start(const struct kube_watch_config *config);
 
-/* Lets it begin to end: who stops many waits for the slowest, not for one after the other. Events
- * may come until kube_watch_stop returns. */
+/* Lets it begin to end, and does not wait: for who holds what an event needs. Events may come until
+ * kube_watch_stop returns. */
 void kube_watch_end(struct kube_watch *watch);
 
-/* Ends it: no event comes any more when this returns. Blocks about a second. NULL is fine. */
+/* Ends it: no event comes any more when this returns. Waits for one that is being told. NULL
+ * is fine. */
 void kube_watch_stop(struct kube_watch *watch);
 
 /* Has a whole list arrived since the start? */

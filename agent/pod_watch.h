@@ -16,7 +16,7 @@ struct pod_watch;
 
 /* Watches the pods of this node. asked is called on the watch's thread when the annotation of a pod
  * that was known gets another value; what it says at the first look is the past.
- * Ownership: pod_watch_free (blocks about a second). */
+ * Ownership: pod_watch_free. */
 struct pod_watch *pod_watch_new(struct kube_api *api, const char *node_name,
                                 void (*asked)(void *arg, const char *ns, const char *name),
                                 void *arg);

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -16,9 +17,15 @@ enum {
     KEEPALIVE_S = 15, /* a peer that vanished is noticed although nothing is sent for long */
 };
 
+/* A request at a time, and the loop that it runs in: that has the connections. */
+struct handle {
+    CURL *easy;
+    CURLM *loop;
+};
+
 struct http_client {
     pthread_mutex_t lock;
-    CURL *idle[IDLE_MAX]; /* guarded by lock */
+    struct handle idle[IDLE_MAX]; /* guarded by lock */
     size_t idle_count;
 };
 
@@ -37,12 +44,18 @@ struct http_client *http_client_new(void)
     return client;
 }
 
+static void handle_free(struct handle h)
+{
+    curl_easy_cleanup(h.easy);
+    (void)curl_multi_cleanup(h.loop);
+}
+
 void http_client_free(struct http_client *client)
 {
     if (!client)
         return;
     while (client->idle_count)
-        curl_easy_cleanup(client->idle[--client->idle_count]);
+        handle_free(client->idle[--client->idle_count]);
     pthread_mutex_destroy(&client->lock);
     free(client);
 }
@@ -54,33 +67,34 @@ void http_reply_done(struct http_reply *reply)
     *reply = (struct http_reply){ 0 };
 }
 
-static CURL *take_handle(struct http_client *client)
+static struct handle take_handle(struct http_client *client)
 {
-    CURL *curl = NULL;
+    struct handle h = { 0 };
 
     pthread_mutex_lock(&client->lock);
     if (client->idle_count)
-        curl = client->idle[--client->idle_count];
+        h = client->idle[--client->idle_count];
     pthread_mutex_unlock(&client->lock);
-    if (!curl)
-        curl = curl_easy_init();
-    if (!curl)
+    if (!h.easy)
+        h = (struct handle){ curl_easy_init(), curl_multi_init() };
+    if (!h.easy || !h.loop)
         abort();
-    return curl;
+    return h;
 }
 
 /* Resetting forgets options, not connections. */
-static void give_handle(struct http_client *client, CURL *curl)
+static void give_handle(struct http_client *client, struct handle h)
 {
-    curl_easy_reset(curl);
+    bool kept;
+
+    curl_easy_reset(h.easy);
     pthread_mutex_lock(&client->lock);
-    if (client->idle_count < IDLE_MAX) {
-        client->idle[client->idle_count++] = curl;
-        curl = NULL;
-    }
+    kept = client->idle_count < IDLE_MAX;
+    if (kept)
+        client->idle[client->idle_count++] = h;
     pthread_mutex_unlock(&client->lock);
-    if (curl)
-        curl_easy_cleanup(curl);
+    if (!kept)
+        handle_free(h);
 }
 
 struct transfer {
@@ -157,17 +171,6 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
     if (size * count == 2 && bytes[0] == '\r' && is_for_sink(t) && give_to_sink(t, "", 0) < 0)
         return 0;
     return size * count;
-}
-
-static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
-{
-    const struct transfer *t = arg;
-
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-    return cancel_is_raised(t->request->cancel);
 }
 
 static bool is_link_local(const struct sockaddr *address)
@@ -346,9 +349,6 @@ static void set_request(CURL *curl, struct transfer *t)
     (void)curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_open);
     (void)curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t);
     (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, t->why);
-    (void)curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-    (void)curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-    (void)curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
     if (r->unix_socket)
         (void)curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, r->unix_socket);
     if (r->body) {
@@ -422,9 +422,37 @@ static void read_facts(CURL *curl, struct http_reply *reply)
     reply->location = location ? xstrdup(location) : NULL;
 }
 
-/* Sets what needs memory of its own, performs, releases that. */
-static CURLcode perform(CURL *curl, struct transfer *t)
+static void wake(void *arg)
 {
+    (void)curl_multi_wakeup(arg);
+}
+
+/* Until it is done or cancelled; sleeps while there is nothing to do. */
+static CURLcode run(struct handle h, struct cancel *cancel)
+{
+    struct cancel_watch watch = { .raised = wake, .arg = h.loop };
+    CURLcode code = CURLE_ABORTED_BY_CALLBACK;
+    const CURLMsg *end;
+    int running = 1;
+    int left;
+
+    (void)curl_multi_add_handle(h.loop, h.easy);
+    cancel_watch(cancel, &watch);
+    while (running && !cancel_is_raised(cancel) && curl_multi_perform(h.loop, &running) == CURLM_OK)
+        if (running)
+            (void)curl_multi_poll(h.loop, NULL, 0, INT_MAX, NULL);
+    cancel_unwatch(cancel, &watch);
+    end = curl_multi_info_read(h.loop, &left);
+    if (end)
+        code = end->data.result;
+    (void)curl_multi_remove_handle(h.loop, h.easy);
+    return code;
+}
+
+/* Sets what needs memory of its own, performs, releases that. */
+static CURLcode perform(struct handle h, struct transfer *t)
+{
+    CURL *curl = h.easy;
     const struct http_request *r = t->request;
     struct curl_slist *headers = NULL;
     struct curl_slist *connect_to = NULL;
@@ -438,7 +466,7 @@ static CURLcode perform(CURL *curl, struct transfer *t)
     for (size_t i = 0; i < r->header_count; i++)
         headers = curl_slist_append(headers, r->headers[i]);
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    code = curl_easy_perform(curl);
+    code = run(h, r->cancel);
     curl_slist_free_all(headers);
     curl_slist_free_all(connect_to);
     return code;
@@ -457,18 +485,18 @@ int http_call(struct http_client *client, const struct http_request *request,
         .request = request,
         .most = request->reply_bytes_max ? request->reply_bytes_max : HTTP_REPLY_MAX,
     };
-    CURL *curl;
+    struct handle h;
     CURLcode code;
 
     if (!request->tls.ca && !request->tls.ca_file && request->tls.ca_folder &&
         read_ca_folder(request->tls.ca_folder, &t.cas, err) < 0)
         return -1;
-    curl = take_handle(client);
-    t.curl = curl;
-    code = perform(curl, &t);
+    h = take_handle(client);
+    t.curl = h.easy;
+    code = perform(h, &t);
     if (code == CURLE_OK)
-        read_facts(curl, &t.reply);
-    give_handle(client, curl);
+        read_facts(h.easy, &t.reply);
+    give_handle(client, h);
     if (code != CURLE_OK)
         return fail(&t, code, err);
     *ret = t.reply;

@@ -69,7 +69,7 @@ void http_reply_done(struct http_reply *reply);
 
 /* Asks and waits. A reply of any status is success.
  * Errors: UNAVAILABLE (connection), FAILED_PRECONDITION (a certificate that does not hold, an
- * address that is refused), DEADLINE_EXCEEDED, CANCELLED (within a second), RESOURCE_EXHAUSTED
+ * address that is refused), DEADLINE_EXCEEDED, CANCELLED (at once), RESOURCE_EXHAUSTED
  * (sizes).
  * The text names method and URL without query, never a header or body. */
 must_check int http_call(struct http_client *client, const struct http_request *request,

@@ -235,7 +235,7 @@ static void *raise_soon(void *arg)
     return NULL;
 }
 
-static void a_cancel_ends_a_call_within_a_second_or_so(void **state)
+static void a_cancel_ends_a_call_at_once(void **state)
 {
     autofree char *url = str_printf("%s/v1/fault/never/a", plain.server.url);
     struct cancel cancel;
@@ -250,7 +250,7 @@ static void a_cancel_ends_a_call_within_a_second_or_so(void **state)
     assert_int_equal(pthread_create(&thread, NULL, raise_soon, &cancel), 0);
     assert_int_equal(call(&request, &reply, &err), -1);
     assert_int_equal(err.code, CODE_CANCELLED);
-    assert_in_range(clock_mono_ms() - start, 100, 2500);
+    assert_in_range(clock_mono_ms() - start, 100, 900); /* curl's own loop looks once a second */
     (void)pthread_join(thread, NULL);
     cancel_done(&cancel);
 }
@@ -511,7 +511,7 @@ int main(void)
         cmocka_unit_test(a_body_goes_with_any_method),
         cmocka_unit_test(what_goes_wrong_has_a_code_and_an_end),
         cmocka_unit_test(a_callers_own_ceiling_holds_to_the_byte),
-        cmocka_unit_test(a_cancel_ends_a_call_within_a_second_or_so),
+        cmocka_unit_test(a_cancel_ends_a_call_at_once),
         cmocka_unit_test(only_a_certificate_that_holds_is_believed),
         cmocka_unit_test(a_unix_socket_is_spoken_to_like_a_host),
         cmocka_unit_test(threads_share_a_client),

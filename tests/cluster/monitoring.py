@@ -12,10 +12,9 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
-from harness import expect, expect_equal, run_tests, test, wait_until
+from harness import expect, expect_equal, free_ports, run_tests, test, wait_until
 from monitoring import FOLDER, Prometheus, expressions
 from objects import provider_class
-from rig import free_ports
 from world import World
 
 REGISTRY = "plugins_registry"
@@ -39,10 +38,11 @@ class Watched(World):
     def text(self):
         return self.page("/metrics", self.metrics)[1]
 
-    def series(self, name):
-        """The series of a metric: its labels as they are written, and its value."""
+    def series(self, name, text=None):
+        """The series of a metric: its labels as they are written, and its value. Of this page, else of
+        the page as it is now."""
         found = {}
-        for line in self.text().splitlines():
+        for line in (text or self.text()).splitlines():
             if line.startswith((name + "{", name + " ")):
                 labels, value = line[len(name):].rsplit(" ", 1)
                 found[labels] = float(value)
@@ -133,7 +133,8 @@ def a_volume_is_told_of_with_its_age_and_what_it_fails_at(world):
     told = world.fresh("locket_volume_failures")
     expect(told["{" + failing + ',error_type="GRPCProviderError"}'] > 0, f"failures: {told}")
     expect_equal(told["{" + steady + ',error_type=""}'], 0, "failures of the steady one")
-    ages, checks = world.series("locket_volume_content_age_seconds"), world.series("locket_volume_check_age_seconds")
+    page = world.text()
+    ages, checks = (world.series(f"locket_volume_{what}_age_seconds", page) for what in ("content", "check"))
     expect(checks["{" + failing + "}"] > checks["{" + steady + "}"], f"age of the checks: {checks}")
     expect(ages["{" + failing + "}"] >= checks["{" + failing + "}"], f"age of the content: {ages}")
     expect("{" + failing + "}" in world.series("locket_volume_next_refresh_seconds"), "its next refresh")

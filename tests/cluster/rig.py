@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 
-from harness import run, tool
+from harness import free_ports, run, tool
 
 YOUNG_S = 10
 ISSUER = "https://kubernetes.default.svc"
@@ -24,17 +24,6 @@ rules:
           "system:serviceaccount:kube-system:locket-provider"]
 - level: None
 """
-
-
-def free_ports(count):
-    """Ports that nobody has now."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 class Refused(Exception):
@@ -145,7 +134,8 @@ class Cluster:
             return False
 
     def kubectl(self, *words, check=True):
-        return run([self.program("kubectl"), f"--kubeconfig={self.kubeconfig}", *words],
+        return run([self.program("kubectl"), f"--kubeconfig={self.kubeconfig}",
+                    f"--cache-dir={self.folder}/cache", *words],
                    check=check).stdout
 
     def call(self, method, path, body=None, kind="application/json", token=None, raw=False):

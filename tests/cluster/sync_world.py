@@ -4,11 +4,11 @@ import base64
 import json
 import time
 
-from harness import BUILD, accepts, expect, memory, wait_until
+from harness import BUILD, accepts, expect, free_ports, memory, wait_until
 from node import Node
 from objects import pod as pod_object
 from objects import provider_class
-from rig import Refused, free_ports
+from rig import Refused
 from world import ACCOUNT, World
 
 MANAGED = {"secrets-store.csi.k8s.io/managed": "true"}

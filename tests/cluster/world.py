@@ -8,11 +8,11 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
-from harness import BUILD, ROOT, accepts, wait_until, write_json
+from harness import BUILD, ROOT, accepts, free_ports, wait_until, write_json
 from node import Node, Pod
 from objects import GROUP, pod, provider_class
 from provider import start_provider
-from rig import Cluster, Refused, free_ports
+from rig import Cluster, Refused
 
 ACCOUNT = "secrets-store-csi-driver"
 STATUSES = "secretproviderclasspodstatuses"

@@ -5,7 +5,6 @@ import base64
 import json
 import os
 import secrets
-import socket
 import ssl
 import subprocess
 import time
@@ -13,7 +12,7 @@ import urllib.error
 import urllib.request
 import uuid
 
-from harness import expect, run, tool
+from harness import expect, free_ports, run, tool
 
 ISSUER = "https://kubernetes.default.svc"
 
@@ -24,9 +23,7 @@ class Bao:
 
     def __init__(self, programs, network=None):
         self.root_token = secrets.token_urlsafe(24)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_ports(1)[0]
         certificates = programs.folder / "bao"
         certificates.mkdir()
         self.address = f"https://127.0.0.1:{port}"

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -120,6 +121,34 @@ def accepts(path):
             probe.connect(str(path))
         except OSError:
             return False
+    return True
+
+
+_claims = []  # each keeps a port for this process
+
+
+def free_ports(count):
+    """Ports of loopback that nobody has, nor any other script is given, whenever their programs begin
+    to listen. The kernel gives none of these to who asks for any."""
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(10000, 30000)
+        if _claim(port):
+            ports.append(port)
+    return ports
+
+
+def _claim(port):
+    """A name of this kind has one owner at a time, and is gone with it."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0locket-test-port-{port}")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)
     return True
 
 

@@ -85,10 +85,12 @@ class Bao:
 class Issuer:
     """A key pair, and tokens signed with it as kubelet's API server would sign a pod's."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, key=None):
+        """With a key of its own, in this folder, or an API server's."""
         folder.mkdir()
-        self.key = folder / "key.pem"
-        run(["openssl", "genrsa", "-out", self.key, "2048"])
+        self.key = key or folder / "key.pem"
+        if not key:
+            run(["openssl", "genrsa", "-out", self.key, "2048"])
         self.public = run(["openssl", "rsa", "-in", self.key, "-pubout"]).stdout
 
     def token(self, pod, audience="vault", lifetime_s=600, **changed):

@@ -100,17 +100,49 @@ static int check_place(const char *path, bool take_over, struct error *err)
     return 0;
 }
 
-static int take_lock(struct rpc_listener *l, const char *path, struct error *err)
+static char *lock_path(const char *path)
 {
-    autofree char *lock = str_printf("%s.lock", path);
+    return str_printf("%s.lock", path);
+}
 
-    l->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (l->lock_fd < 0)
-        return error_sys(err, errno, "open %s", lock);
-    if (flock(l->lock_fd, LOCK_EX | LOCK_NB) < 0)
-        return error_set(err, CODE_FAILED_PRECONDITION,
-                         "%s is served by a living process: stop it first", path);
-    return 0;
+static bool leads_to(const char *path, int fd)
+{
+    struct stat at;
+    struct stat held;
+
+    return lstat(path, &at) == 0 && fstat(fd, &held) == 0 && at.st_dev == held.st_dev &&
+           at.st_ino == held.st_ino;
+}
+
+/* Who served before took the lock's file along: a lock on a file that is at the path no more binds
+ * nobody, and the one that is there now is tried. */
+static int take_lock(struct rpc_listener *l, struct error *err)
+{
+    autofree char *lock = lock_path(l->path);
+
+    for (;;) {
+        autoclose int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+        if (fd < 0)
+            return error_sys(err, errno, "open %s", lock);
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+            return error_set(err, CODE_FAILED_PRECONDITION,
+                             "%s is served by a living process: stop it first", l->path);
+        if (leads_to(lock, fd)) {
+            l->lock_fd = take_fd(&fd);
+            return 0;
+        }
+    }
+}
+
+/* The file goes while its lock is held. */
+static void drop_lock(struct rpc_listener *l)
+{
+    autofree char *lock = l->lock_fd < 0 ? NULL : lock_path(l->path);
+
+    if (lock && leads_to(lock, l->lock_fd))
+        (void)unlink(lock);
+    close_at(&l->lock_fd);
 }
 
 /* The name to bind under before the rename, in the same folder: path~, or .path where the folder is
@@ -151,18 +183,16 @@ static int bind_aside(struct rpc_listener *l, const char *aside, mode_t mode, st
     return 0;
 }
 
-static int move_into_place(struct rpc_listener *l, const char *aside, const char *path,
-                           struct error *err)
+static int move_into_place(struct rpc_listener *l, const char *aside, struct error *err)
 {
     struct stat st;
 
-    if (stat(aside, &st) < 0 || rename(aside, path) < 0) {
+    if (stat(aside, &st) < 0 || rename(aside, l->path) < 0) {
         int errnum = errno;
 
         (void)unlink(aside);
-        return error_sys(err, errnum, "rename %s to %s", aside, path);
+        return error_sys(err, errnum, "rename %s to %s", aside, l->path);
     }
-    l->path = xstrdup(path);
     l->dev = st.st_dev;
     l->ino = st.st_ino;
     return 0;
@@ -177,9 +207,10 @@ static int listener_open(struct rpc_listener *l, const char *path, mode_t mode, 
     *l = (struct rpc_listener){ .fd = -1, .lock_fd = -1 };
     if (address_of(path, &addr, err) < 0)
         return -1;
+    l->path = xstrdup(path);
     aside = name_aside(path, take_over);
-    if (check_place(path, take_over, err) < 0 || (!take_over && take_lock(l, path, err) < 0) ||
-        bind_aside(l, aside, mode, err) < 0 || move_into_place(l, aside, path, err) < 0) {
+    if (check_place(path, take_over, err) < 0 || (!take_over && take_lock(l, err) < 0) ||
+        bind_aside(l, aside, mode, err) < 0 || move_into_place(l, aside, err) < 0) {
         rpc_listener_close(l);
         return -1;
     }
@@ -208,7 +239,7 @@ void rpc_listener_close(struct rpc_listener *l)
     if (rpc_listener_is_found(l))
         (void)unlink(l->path);
     close_at(&l->fd);
-    close_at(&l->lock_fd);
+    drop_lock(l);
     free(l->path);
     *l = (struct rpc_listener){ .fd = -1, .lock_fd = -1 };
 }

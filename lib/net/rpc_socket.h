@@ -15,15 +15,16 @@
 
 struct rpc_listener {
     int fd;      /* listening; -1: closed */
-    int lock_fd; /* flock on <path>.lock, for as long as we serve */
+    int lock_fd; /* flock on <path>.lock, for as long as we serve; -1: none */
     char *path;
     dev_t dev; /* of the socket we made: only that one is unlinked at the end */
     ino_t ino;
 };
 
 /* Binds aside, sets the mode, listens, and renames into place: the socket appears whole and with
- * its mode. Errors: FAILED_PRECONDITION for a path over 107 bytes, a live server, or something that
- * is no socket; else by errno. */
+ * its mode. Of two that start at once the lock lets one: until a socket is in its place, neither
+ * would see the other. Errors: FAILED_PRECONDITION for a path over 107 bytes, a live server, or
+ * something that is no socket; else by errno. */
 must_check int rpc_listener_open(struct rpc_listener *l, const char *path, mode_t mode,
                                  struct error *err);
 
@@ -35,7 +36,7 @@ must_check int rpc_listener_take_over(struct rpc_listener *l, const char *path, 
 /* Does its path still lead to the socket that we made? */
 bool rpc_listener_is_found(const struct rpc_listener *l);
 
-/* Closes and unlinks what is still ours. */
+/* Closes and unlinks what is still ours, the lock's file with it: an orderly end leaves nothing. */
 void rpc_listener_close(struct rpc_listener *l);
 
 /* Who is at the other end. */

@@ -433,6 +433,17 @@ def volumes_outlive_the_driver(world):
 
 
 @test
+def a_driver_that_is_told_to_end_leaves_no_socket_and_no_lock(world):
+    pod = Pod(world.node, "stays").must_publish("app")
+    world.programs.stop("driver")
+    left = {path.name for path in world.node.csi.parent.iterdir() if "sock" in path.name}
+    expect_equal(left, set(), "files of its sockets")
+    expect(world.start_driver(), "start")
+    pod.unpublish()
+    nothing_left(world)
+
+
+@test
 def a_class_sets_its_own_interval(world):
     world.write_class("often", ["user", "password"], rotationPollInterval="1s")
     pod = Pod(world.node, "often").must_publish("often")
@@ -613,22 +624,9 @@ def memory_hits(pid, text):
     """How often a text stands in a process's memory: the process and its children."""
     if "ASAN_OPTIONS" in os.environ:
         raise harness.Skip("a sanitizer keeps freed memory, and its shadow is terabytes")
-    hits = 0
     pids = [pid] + [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     time.sleep(1)
-    for each in pids:
-        with open(f"/proc/{each}/maps", encoding="utf-8") as maps, open(f"/proc/{each}/mem", "rb", 0) as mem:
-            for line in maps:
-                span, mode = line.split()[:2]
-                if "w" not in mode or "[v" in line:
-                    continue
-                low, high = (int(n, 16) for n in span.split("-"))
-                mem.seek(low)
-                try:
-                    hits += mem.read(high - low).count(text.encode())
-                except OSError:
-                    pass
-    return hits
+    return sum(harness.memory(each).count(text.encode()) for each in pids)
 
 
 harness.run_tests(make_world)

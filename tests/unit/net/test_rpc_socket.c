@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -212,6 +216,84 @@ static void a_take_over_leaves_what_is_no_socket_alone(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+static size_t names_in_folder(void)
+{
+    DIR *dir = opendir(folder);
+    size_t count = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    (void)closedir(dir);
+    return count - 2; /* . and .. */
+}
+
+static void an_orderly_end_and_a_failed_start_leave_nothing_in_the_folder(void **state)
+{
+    struct rpc_listener l;
+
+    (void)state;
+    assert_int_equal(rpc_listener_open(&l, path, 0600, NULL), 0);
+    assert_int_equal(names_in_folder(), 2); /* the socket, and the lock that keeps others away */
+    rpc_listener_close(&l);
+    assert_int_equal(names_in_folder(), 0);
+    (void)close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    assert_int_equal(rpc_listener_open(&l, path, 0600, NULL), -1);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(names_in_folder(), 0);
+}
+
+static void a_start_that_is_refused_leaves_the_others_lock(void **state)
+{
+    autofree char *lock = str_printf("%s.lock", path);
+    struct rpc_listener first;
+    struct rpc_listener second;
+    struct error err = { 0 };
+
+    (void)state;
+    assert_int_equal(rpc_listener_open(&first, path, 0600, NULL), 0);
+    assert_int_equal(unlink(path), 0); /* so that the lock alone tells of the first */
+    assert_int_equal(rpc_listener_open(&second, path, 0600, &err), -1);
+    assert_non_null(strstr(err.msg, "served by a living process"));
+    assert_int_equal(access(lock, F_OK), 0);
+    rpc_listener_close(&first);
+    assert_int_equal(names_in_folder(), 0);
+}
+
+enum { STARTERS = 4, SERVES = 50 };
+static atomic_int serving;
+static atomic_int together;
+
+static void *serve_often(void *arg)
+{
+    for (int left = SERVES; left > 0;) {
+        struct rpc_listener l;
+
+        if (rpc_listener_open(&l, path, 0600, NULL) < 0)
+            continue;
+        left--;
+        if (atomic_fetch_add(&serving, 1) > 0)
+            atomic_fetch_add(&together, 1);
+        (void)sched_yield();
+        atomic_fetch_sub(&serving, 1);
+        rpc_listener_close(&l);
+    }
+    return arg;
+}
+
+static void of_many_that_start_and_end_at_once_one_serves_at_a_time(void **state)
+{
+    pthread_t threads[STARTERS];
+
+    (void)state;
+    for (size_t i = 0; i < STARTERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, serve_often, NULL), 0);
+    for (size_t i = 0; i < STARTERS; i++)
+        (void)pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&together), 0);
+    assert_int_equal(names_in_folder(), 0);
+}
+
 static void the_peer_is_who_connected(void **state)
 {
     struct rpc_peer peer = { 0 };
@@ -239,6 +321,9 @@ int main(void)
         cmocka_unit_test(a_socket_that_is_not_ours_any_more_is_not_unlinked),
         cmocka_unit_test(a_take_over_replaces_a_live_socket_and_leaves_nothing_aside),
         cmocka_unit_test(a_take_over_leaves_what_is_no_socket_alone),
+        cmocka_unit_test(an_orderly_end_and_a_failed_start_leave_nothing_in_the_folder),
+        cmocka_unit_test(a_start_that_is_refused_leaves_the_others_lock),
+        cmocka_unit_test(of_many_that_start_and_end_at_once_one_serves_at_a_time),
         cmocka_unit_test(the_peer_is_who_connected),
     };
 

@@ -5,6 +5,7 @@
 
 #include "agent/secret_event.h"
 #include "agent/secret_run.h"
+#include "agent/secret_standing.h"
 #include "lib/base/clock.h"
 #include "lib/base/hash.h"
 #include "lib/base/log.h"
@@ -13,14 +14,6 @@
 #define OS_TYPE "linux"
 
 enum { QUEUE_MAX = 20000 /* each volume at most once, and its files */ };
-
-/* How one Secret stands, as seen from one volume. */
-struct standing {
-    char *secret;
-    char *told; /* why it is not as wished, as people were told; NULL: nothing was */
-    int failures;
-    int64_t not_before_ms; /* 0: at any time */
-};
 
 struct row {
     struct secret_sync *sync;
@@ -31,8 +24,7 @@ struct row {
     char *pod_uid;
     char *class_name;
     int64_t changed_at_unix_ms;
-    struct standing *standings;
-    size_t standing_count;
+    struct secret_standings standings;
     uint64_t turn; /* of what is wished for: another generation, another class */
     bool queued;   /* for its files to be asked for */
     int refs;      /* the table's, and that of a job */
@@ -60,11 +52,7 @@ static void unref(struct row *r)
 {
     if (--r->refs)
         return;
-    for (size_t i = 0; i < r->standing_count; i++) {
-        free(r->standings[i].secret);
-        free(r->standings[i].told);
-    }
-    free(r->standings);
+    secret_standings_done(&r->standings);
     free(r->volume_id);
     free(r->ns);
     free(r->pod_name);
@@ -82,26 +70,11 @@ static struct row *find(struct secret_sync *s, const char *volume_id)
     return r;
 }
 
-/* Caller holds the lock. */
-static struct standing *standing_of(struct row *r, const char *secret)
-{
-    for (size_t i = 0; i < r->standing_count; i++)
-        if (strcmp(r->standings[i].secret, secret) == 0)
-            return &r->standings[i];
-    r->standings = xrealloc(r->standings, (r->standing_count + 1) * sizeof(*r->standings));
-    r->standings[r->standing_count] = (struct standing){ .secret = xstrdup(secret) };
-    return &r->standings[r->standing_count++];
-}
-
-/* What was refused may be taken now, and is worth telling of again. Caller holds the lock. */
+/* Another thing is wished for. Caller holds the lock. */
 static void forgive(struct row *r)
 {
     r->turn++;
-    for (size_t i = 0; i < r->standing_count; i++) {
-        free(take(r->standings[i].told));
-        r->standings[i].failures = 0;
-        r->standings[i].not_before_ms = 0;
-    }
+    secret_standings_forgive(&r->standings);
 }
 
 /* Caller holds the lock. */
@@ -131,7 +104,7 @@ static bool is_held_back(struct row *r, const char *secret, int64_t *soonest)
     int64_t until;
 
     (void)pthread_mutex_lock(&r->sync->lock);
-    until = standing_of(r, secret)->not_before_ms;
+    until = secret_standing_of(&r->standings, secret)->not_before_ms;
     (void)pthread_mutex_unlock(&r->sync->lock);
     if (until <= now)
         return false;
@@ -241,41 +214,6 @@ struct delivery {
     void *arg;
 };
 
-static int64_t backoff(int64_t first, int64_t most, int failures)
-{
-    int64_t ms = first;
-
-    for (int i = 1; i < failures && ms < most; i++)
-        ms *= 2;
-    return ms < most ? ms : most;
-}
-
-/* How long until this Secret is looked after again. */
-static int64_t next_ms(const struct secret_sync *s, const struct standing *st,
-                       enum secret_result result, const struct error *err)
-{
-    int64_t ms;
-
-    if (!err->code)
-        return jittered(s->config.check_ms);
-    if (s->unanswered_ms > kube_api_answered_ms(s->config.api))
-        return SECRET_RETRY_MS;
-    if (result != SECRET_FAILED)
-        return jittered(backoff(SECRET_DENIED_MS, SECRET_DENIED_MAX_MS, st->failures));
-    ms = backoff(SECRET_RETRY_MS, SECRET_RETRY_MAX_MS, st->failures);
-    return jittered(ms > err->retry_after_ms ? ms : err->retry_after_ms);
-}
-
-/* Is it news, and not what people know? Remembers it. Caller holds the lock. */
-static bool is_news(struct standing *st, const struct error *err)
-{
-    bool news = err->code ? !st->told || strcmp(st->told, err->msg) != 0 : st->told != NULL;
-
-    free(take(st->told));
-    st->told = err->code ? xstrdup(err->msg) : NULL;
-    return news;
-}
-
 static void count(const struct secret_sync *s, const struct class *class, enum secret_result result,
                   int64_t started_us)
 {
@@ -298,8 +236,7 @@ struct turn {
     uint64_t number; /* the row's when the delivery began */
 };
 
-/* Milliseconds until it is looked after again. What is wished for may be another thing by now: that
- * is not held back for this. */
+/* Milliseconds until it is looked after again. */
 static int64_t settle(const struct turn *turn, const struct secret_object *object,
                       enum secret_result result, const struct error *err)
 {
@@ -311,20 +248,18 @@ static int64_t settle(const struct turn *turn, const struct secret_object *objec
                                   .class_name = r->class_name,
                                   .secret = object->name,
                                   .err = err->code ? err : NULL };
-    struct standing *st;
+    const struct secret_sync *s = r->sync;
+    struct secret_try try = { .result = result,
+                              .err = err,
+                              .check_ms = s->config.check_ms,
+                              .unanswered =
+                                  s->unanswered_ms > kube_api_answered_ms(s->config.api) };
     int64_t ms;
     bool news;
 
     (void)pthread_mutex_lock(&r->sync->lock);
-    st = standing_of(r, object->name);
-    st->failures = err->code ? st->failures + 1 : 0;
-    /* The first failures to reach anybody are nobody's news. */
-    news = (!err->code || result != SECRET_FAILED || st->failures > 3) && is_news(st, err);
-    ms = next_ms(r->sync, st, result, err);
-    if (err->code && result != SECRET_FAILED && r->turn == turn->number)
-        st->not_before_ms = clock_mono_ms() + ms;
-    else
-        st->not_before_ms = 0;
+    try.is_past = r->turn != turn->number;
+    ms = secret_standing_settle(secret_standing_of(&r->standings, object->name), &try, &news);
     (void)pthread_mutex_unlock(&r->sync->lock);
     if (news)
         secret_event(r->sync->config.sinks.events, &event);
@@ -526,8 +461,7 @@ size_t secret_sync_behind(struct secret_sync *sync)
         return 0;
     (void)pthread_mutex_lock(&sync->lock);
     for (const struct row *r = sync->rows; r; r = r->hh.next)
-        for (size_t i = 0; i < r->standing_count; i++)
-            count += r->standings[i].failures > 0;
+        count += secret_standings_behind(&r->standings);
     (void)pthread_mutex_unlock(&sync->lock);
     return count;
 }

@@ -14,13 +14,9 @@
 #include "lib/base/metrics.h"
 
 enum {
-    SECRET_ASK_AGAIN_MS = 30000,           /* files that were asked for and did not come */
-    SECRET_CLASS_MS = 1000,                /* a class that has not come yet (or any more) */
-    SECRET_PROBE_MS = 2000,                /* one call at a time to a server that answers nothing */
-    SECRET_RETRY_MS = 1000,                /* what failed; doubled up to */
-    SECRET_RETRY_MAX_MS = 60 * 1000,       /* this */
-    SECRET_DENIED_MS = 10 * 1000,          /* what was refused, if nothing changes; up to */
-    SECRET_DENIED_MAX_MS = 60 * 60 * 1000, /* this */
+    SECRET_ASK_AGAIN_MS = 30000, /* files that were asked for and did not come */
+    SECRET_CLASS_MS = 1000,      /* a class that has not come yet (or any more) */
+    SECRET_PROBE_MS = 2000,      /* one call at a time to a server that answers nothing */
 };
 
 struct secret_sync_config {

@@ -207,7 +207,7 @@ conformance: all ## csi-sanity against the shipped driver
 	@BUILD=$(BUILD) tests/conformance/run.sh
 e2e: all       ## against servers that somebody else wrote (needs Go)
 	@BUILD=$(BUILD) tests/e2e/run.sh
-e2e-cluster: all ## agent and driver against a real API server, etcd and controller manager (needs Go)
+e2e-cluster: all faults ## agent and driver against a real API server, etcd and controller manager (needs Go)
 	@BUILD=$(BUILD) tests/cluster/run.sh
 e2e-node:      ## the DaemonSet on a real kubelet with containerd and runc (needs Go, root)
 	@tests/check/deps.sh build image test node

@@ -142,7 +142,7 @@ static void take_report(struct cluster_service *self, const Locket__Cluster__V1_
     if (in->mounted)
         secret_sync_set(self->secrets, &synced);
     else
-        secret_sync_remove(self->secrets, in->volume_id);
+        secret_sync_remove(self->secrets, &synced);
     if (!in->mounted) {
         if (pod_status_remove(self->statuses, in->volume_id, &ns))
             class_cache_release(self->classes, ns);

@@ -78,9 +78,14 @@ static void add_text(struct strbuf *out, const char *before, const char *text)
     json_add_text(out, text, strlen(text));
 }
 
-void kube_owner_patch(const struct kube_owner *owner, struct strbuf *out)
+void kube_owner_patch(const struct kube_owner *owner, const char *version, struct strbuf *out)
 {
-    add_text(out, "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":", owner->api_version);
+    strbuf_add_text(out, "{\"metadata\":{");
+    if (version) {
+        add_text(out, "\"resourceVersion\":", version);
+        strbuf_add_char(out, ',');
+    }
+    add_text(out, "\"ownerReferences\":[{\"apiVersion\":", owner->api_version);
     add_text(out, ",\"kind\":", owner->kind);
     add_text(out, ",\"name\":", owner->name);
     add_text(out, ",\"uid\":", owner->uid);

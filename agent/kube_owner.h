@@ -37,7 +37,8 @@ struct kube_owners kube_owners_copy(const struct kube_owners *owners);
 /* Does the object belong to whoever has this uid? */
 bool kube_owners_has(const struct tree *object, const char *uid);
 
-/* Appends a strategic merge patch that adds one: the uid is its key, all others stay. */
-void kube_owner_patch(const struct kube_owner *owner, struct strbuf *out);
+/* Appends a strategic merge patch that adds one: the uid is its key, all others stay. version: the
+ * only one of the object that it is for; NULL: any. */
+void kube_owner_patch(const struct kube_owner *owner, const char *version, struct strbuf *out);
 
 #endif

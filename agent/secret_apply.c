@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/secret_apply.h"
 
-#include "lib/base/encode.h"
+#include "lib/base/fault.h"
 #include "lib/base/redact.h"
 
 enum { TRIES = 4, WORDS_MAX = 400 };
@@ -15,17 +15,6 @@ const char *secret_result_name(enum secret_result result)
     };
 
     return names[result];
-}
-
-static char *path_of(const struct secret_wish *w)
-{
-    struct strbuf path autostrbuf = { 0 };
-
-    strbuf_add_text(&path, "/api/v1/namespaces/");
-    url_encode(&path, w->ns, false);
-    strbuf_add_text(&path, "/secrets/");
-    url_encode(&path, w->object->name, false);
-    return strbuf_take(&path);
 }
 
 /* --- what the server answers ------------------------------------------------------------------ */
@@ -79,7 +68,7 @@ static void add_words(const struct secret_wish *w, const struct tree *status, st
 static int patch(const struct secret_write *w, const char *query, const struct strbuf *body,
                  struct tree **ret, struct tree **refusal, struct error *err)
 {
-    autofree char *base = path_of(&w->wish);
+    autofree char *base = secret_object_path(w->wish.ns, w->wish.object->name);
     autofree char *path = str_printf("%s%s", base, query);
     struct kube_request request = {
         .method = "PATCH",
@@ -164,7 +153,7 @@ static int own(const struct secret_write *w, const struct tree *live, enum secre
 
         if (kube_owners_has(live, owner->uid))
             continue;
-        kube_owner_patch(owner, &body);
+        kube_owner_patch(owner, NULL, &body);
         if (patch(w, "?fieldManager=" SECRET_MANAGER, &body, NULL, NULL, err) < 0) {
             *result = is_denial(err) ? SECRET_DENIED : SECRET_FAILED;
             return error_within(err, "owner %s/%s", owner->kind, owner->name);
@@ -178,7 +167,7 @@ static int own(const struct secret_write *w, const struct tree *live, enum secre
 static int look(const struct secret_write *w, struct tree **ret, enum secret_result *result,
                 struct error *err)
 {
-    autofree char *path = path_of(&w->wish);
+    autofree char *path = secret_object_path(w->wish.ns, w->wish.object->name);
     struct kube_request request = {
         .method = "GET", .path = path, .cancel = w->cancel, .sensitive = true
     };
@@ -221,6 +210,8 @@ static int once(const struct secret_write *w, enum secret_result *result, struct
         if (apply(w, live, &applied, result, err) < 0)
             return -1;
         *result = SECRET_APPLIED;
+        if (FAULT("secret.applied", err) < 0)
+            return -1;
         return own(w, applied, result, err);
     case SECRET_KEEP:
     case SECRET_YIELD:

@@ -20,6 +20,17 @@ static bool is_known_manager(const char *name)
     return false;
 }
 
+char *secret_object_path(const char *ns, const char *name)
+{
+    struct strbuf path autostrbuf = { 0 };
+
+    strbuf_add_text(&path, "/api/v1/namespaces/");
+    url_encode(&path, ns, false);
+    strbuf_add_text(&path, "/secrets/");
+    url_encode(&path, name, false);
+    return strbuf_take(&path);
+}
+
 static void add_text(struct strbuf *out, const char *before, const char *text)
 {
     strbuf_add_text(out, before);
@@ -115,6 +126,16 @@ static bool is_ours(const struct tree *live)
             return true;
     }
     return false;
+}
+
+bool secret_is_orphan(const struct tree *live, const char *class_name)
+{
+    const struct tree *metadata = tree_get(live, "metadata");
+    const struct tree *owners = tree_get(metadata, "ownerReferences");
+    const char *its = note_of(live, SECRET_CLASS_NOTE);
+
+    return is_managed(live) && its && strcmp(its, class_name) == 0 && !(owners && owners->child) &&
+           !tree_get(metadata, "deletionTimestamp");
 }
 
 /* --- content --------------------------------------------------------------------------------- */

@@ -48,6 +48,12 @@ enum secret_verdict {
 must_check int secret_judge(const struct tree *live, const struct secret_wish *wish,
                             enum secret_verdict *ret, struct error *err);
 
+/* Its path at the API server. Ownership: the caller frees. */
+char *secret_object_path(const char *ns, const char *name);
+
+/* Was it made of this class, and is it nobody's now? Then no collector will ever take it. */
+bool secret_is_orphan(const struct tree *live, const char *class_name);
+
 /* Appends the object to be applied over the live one (NULL: none), of that version alone. Owners
  * are no part of it. out: sensitive. Errors: as above. */
 must_check int secret_object_write(const struct tree *live, const struct secret_wish *wish,

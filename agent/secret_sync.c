@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "agent/secret_event.h"
+#include "agent/secret_leavers.h"
 #include "agent/secret_run.h"
 #include "agent/secret_standing.h"
 #include "lib/base/clock.h"
@@ -35,6 +36,7 @@ struct secret_sync {
     struct secret_sync_config config;
     struct due_queue *due;
     struct work_pool *pool; /* one thread: of one Secret one is written at a time */
+    struct secret_leavers *leavers;
     struct cancel cancel;
     pthread_mutex_t lock;
     struct row *rows; /* guarded by lock, and what they hold but the texts, which stay */
@@ -281,6 +283,9 @@ static int sync_one(const struct turn *turn, size_t place,
                               .files = files };
 
     *ret = SECRET_FAILED;
+    (void)pthread_mutex_lock(&r->sync->lock); /* it may be made anew: then it has no owner yet */
+    secret_standing_of(&r->standings, turn->class->secret_objects.list[place].name)->owned = false;
+    (void)pthread_mutex_unlock(&r->sync->lock);
     if (*files->error)
         return error_set(err, CODE_INTERNAL, "%s", files->error);
     return secret_run(&run, place, ret, err);
@@ -425,16 +430,35 @@ static void leave(struct secret_sync *s, struct row *r)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-void secret_sync_remove(struct secret_sync *sync, const char *volume_id)
+/* Who was here before us may have died between a Secret and its owners; and what we began may have
+ * failed there. r: what we know of the volume; NULL: nothing. Caller holds the lock. */
+static void look_after_left(struct secret_sync *s, const struct synced_volume *v,
+                            const struct row *r)
+{
+    struct secret_leaver leaver = { v->ns, v->pod_name, v->pod_uid, v->class_name, NULL };
+
+    if (!*v->ns || !*v->pod_name || !*v->pod_uid || !*v->class_name)
+        return; /* adopted of another driver, and never ours */
+    if (!r || !r->standings.count)
+        secret_leavers_add(s->leavers, &leaver);
+    for (size_t i = 0; r && i < r->standings.count; i++) {
+        leaver.secret = r->standings.list[i].secret;
+        if (!r->standings.list[i].owned && *leaver.secret)
+            secret_leavers_add(s->leavers, &leaver);
+    }
+}
+
+void secret_sync_remove(struct secret_sync *sync, const struct synced_volume *volume)
 {
     struct row *r;
 
     if (!sync)
         return;
     (void)pthread_mutex_lock(&sync->lock);
-    r = find(sync, volume_id);
+    r = find(sync, volume->volume_id);
     if (r)
         HASH_DEL(sync->rows, r);
+    look_after_left(sync, volume, r);
     (void)pthread_mutex_unlock(&sync->lock);
     if (r)
         leave(sync, r);
@@ -479,6 +503,7 @@ struct secret_sync *secret_sync_new(const struct secret_sync_config *config)
     (void)pthread_mutex_init(&s->lock, NULL);
     s->pool = work_pool_new(&pool);
     s->due = due_queue_new(on_due, s);
+    s->leavers = secret_leavers_new(config->api, config->classes);
     return s;
 }
 
@@ -496,6 +521,7 @@ void secret_sync_end(struct secret_sync *sync)
         return;
     cancel_raise(&sync->cancel);
     work_pool_free(sync->pool);
+    secret_leavers_end(sync->leavers);
 }
 
 void secret_sync_free(struct secret_sync *sync)
@@ -505,6 +531,7 @@ void secret_sync_free(struct secret_sync *sync)
     if (!sync)
         return;
     secret_sync_end(sync);
+    secret_leavers_free(sync->leavers);
     due_queue_free(sync->due);
     while ((r = sync->rows)) {
         HASH_DEL(sync->rows, r);

@@ -55,9 +55,10 @@ struct synced_volume {
     int64_t changed_at_unix_ms;
 };
 
-/* A volume as it is now, and one that left. Never block. */
+/* A volume as it is now, and one that left: where it is not certain that its Secrets have owners,
+ * that is looked after (secret_leavers.h). Never block. */
 void secret_sync_set(struct secret_sync *sync, const struct synced_volume *volume);
-void secret_sync_remove(struct secret_sync *sync, const char *volume_id);
+void secret_sync_remove(struct secret_sync *sync, const struct synced_volume *volume);
 
 /* A class was edited: its volumes' Secrets are looked after now. Never blocks. */
 void secret_sync_class(struct secret_sync *sync, const char *ns, const char *name);

@@ -292,6 +292,20 @@ def the_agent_and_the_api_server_may_be_away_meanwhile(world):
 
 
 @test
+def a_secret_whose_writer_died_before_it_had_an_owner_ends_with_its_pod(world):
+    world.make_class("lost", keys=["user"], secretObjects=[secret_objects("lost", {"k": "user"})])
+    world.start_agent_that_dies_at("secret.applied")
+    pod = world.publish("loser", "lost")
+    world.wait_for_agents_death()
+    expect_equal(owners_of(world.wait_for_secret("lost")), set(), "owners after the agent's death")
+    pod.unpublish()
+    world.delete_pod("loser")
+    world.start_agent_again()
+    world.wait_for_end("lost")
+    expect("goes with it" in world.told("lost")[-1], "it went since it was given its pod")
+
+
+@test
 def rotations_while_drivers_restart_keep_owners_and_move_once_each(world):
     world.make_class("worn", keys=["password"],
                      secretObjects=[secret_objects("worn", {"pw": "password"})])

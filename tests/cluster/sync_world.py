@@ -85,6 +85,19 @@ class TwoNodes(World):
         """The first node's, with the token that it had: there is nobody to ask for another."""
         self.start_agent((self.token_folder / "token").read_text())
 
+    def start_agent_that_dies_at(self, point):
+        """The first node's anew, of the build with faults: killed when it first comes there."""
+        self.programs.stop("agent")
+        self.write_token()
+        words, environment = self.agent_command()
+        words[0] = BUILD / "faults/bin/locket-agent"
+        environment["LOCKET_FAULTS"] = f"{point}=kill"
+        self.programs.start("agent", words, lambda: accepts(self.agent_socket), environment)
+
+    def wait_for_agents_death(self):
+        wait_until(lambda: self.programs.running["agent"].poll() is not None, 20, "the agent's death")
+        self.programs.stop("agent")
+
     def restart(self, node):
         """A node's agent and driver."""
         if node is self.node:

@@ -351,7 +351,7 @@ static void an_owner_is_added_by_its_uid_and_found_by_it(void **state)
     assert_int_equal(copy.count, 1);
     assert_true(kube_owners_has(t, "1"));
     assert_false(kube_owners_has(t, "web"));
-    kube_owner_patch(&copy.list[0], &patch);
+    kube_owner_patch(&copy.list[0], NULL, &patch);
     assert_string_equal(strbuf_text(&patch),
                         "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"apps/v1\","
                         "\"kind\":\"ReplicaSet\",\"name\":\"web\",\"uid\":\"1\"}]}}");

@@ -3,8 +3,10 @@
  * client.c - the bench's kubelet: calls a driver in another process and prints times as JSON
  * members.
  *
- *     client floor DIR | empty SOCKET | pair SOCKET ROOT THREADS COUNT | republish SOCKET ROOT
- * COUNT | publish SOCKET ROOT COUNT (and leaves them) | refresh ADMIN VOLUME COUNT
+ *     client floor DIR | empty SOCKET | pair SOCKET ROOT THREADS COUNT
+ *     client pair_of SOCKET ROOT COUNT UID   of the pod default/bench, which the cluster knows
+ *     client republish SOCKET ROOT COUNT
+ *     client publish SOCKET ROOT FROM TO     and leaves them
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -132,19 +134,31 @@ static int run_empty(char **argv)
 
 struct pod {
     char id[80];
+    char name[40];
     char uid[40];
     char *target;
     char *parent;
 };
 
-static void pod_make(struct pod *pod, const char *root, int number)
+static void pod_make_known(struct pod *pod, const char *root, const char *name, const char *uid)
 {
-    (void)snprintf(pod->uid, sizeof(pod->uid), "bench-%08d", number);
-    (void)snprintf(pod->id, sizeof(pod->id), "csi-%064d", number);
+    (void)snprintf(pod->name, sizeof(pod->name), "%s", name);
+    (void)snprintf(pod->uid, sizeof(pod->uid), "%s", uid);
+    (void)snprintf(pod->id, sizeof(pod->id), "csi-%.64s", uid);
     pod->parent = str_printf("%s/pods/%s/volumes/kubernetes.io~csi/v", root, pod->uid);
     pod->target = str_printf("%s/mount", pod->parent);
     if (fs_mkdirs(pod->parent, 0750, NULL) < 0)
         exit(1);
+}
+
+/* One that nobody knows but its driver. */
+static void pod_make(struct pod *pod, const char *root, int number)
+{
+    char name[40];
+
+    (void)snprintf(name, sizeof(name), "bench-%08d", number);
+    pod_make_known(pod, root, name, name);
+    (void)snprintf(pod->id, sizeof(pod->id), "csi-%064d", number);
 }
 
 static void pod_done(struct pod *pod)
@@ -157,7 +171,7 @@ static void publish(struct rpc_client *client, const struct pod *pod)
 {
     typedef Csi__V1__NodePublishVolumeRequest__VolumeContextEntry Entry;
     const char *context[CONTEXT][2] = {
-        { CONTEXT_CLASS, "bench" },           { CONTEXT_POD_NAME, pod->uid },
+        { CONTEXT_CLASS, "bench" },           { CONTEXT_POD_NAME, pod->name },
         { CONTEXT_POD_NAMESPACE, "default" }, { CONTEXT_POD_UID, pod->uid },
         { CONTEXT_SERVICE_ACCOUNT, "sa" },    { CONTEXT_EPHEMERAL, "true" },
     };
@@ -215,22 +229,28 @@ struct load {
     int64_t *ns;
 };
 
+static void run_pairs(const char *socket, const struct pod *pod, int count, int64_t *ns)
+{
+    struct rpc_client *client = rpc_client_new(&(struct rpc_client_config){ .path = socket });
+
+    for (int i = 0; i < count; i++) {
+        int64_t from = now_ns();
+
+        publish(client, pod);
+        unpublish(client, pod);
+        ns[i] = now_ns() - from;
+    }
+    rpc_client_free(client);
+}
+
 static void *run_load(void *arg)
 {
     struct load *load = arg;
-    struct rpc_client *client = rpc_client_new(&(struct rpc_client_config){ .path = load->socket });
     struct pod pod;
 
     pod_make(&pod, load->root, load->number);
-    for (int i = 0; i < load->count; i++) {
-        int64_t from = now_ns();
-
-        publish(client, &pod);
-        unpublish(client, &pod);
-        load->ns[i] = now_ns() - from;
-    }
+    run_pairs(load->socket, &pod, load->count, load->ns);
     pod_done(&pod);
-    rpc_client_free(client);
     return NULL;
 }
 
@@ -255,6 +275,19 @@ static int run_pair(char **argv)
     (void)printf("\"pair_c%d_per_s\": %.0f, ", threads,
                  (double)threads * count / ((double)(now_ns() - from) / 1e9));
     print_times(name, ns, (size_t)threads * (size_t)count);
+    return 0;
+}
+
+static int run_pair_of(char **argv)
+{
+    int count = (int)strtol(argv[2], NULL, 10);
+    autofree int64_t *ns = xcalloc((size_t)count, sizeof(*ns));
+    struct pod pod;
+
+    pod_make_known(&pod, argv[1], "bench", argv[3]);
+    run_pairs(argv[0], &pod, count, ns);
+    print_times("pair_of_us", ns, (size_t)count);
+    pod_done(&pod);
     return 0;
 }
 
@@ -302,8 +335,8 @@ static const struct {
     int words;
     int (*run)(char **argv);
 } modes[] = {
-    { "floor", 1, run_floor },     { "empty", 1, run_empty },         { "pair", 4, run_pair },
-    { "publish", 4, run_publish }, { "republish", 3, run_republish },
+    { "floor", 1, run_floor },     { "empty", 1, run_empty },     { "pair", 4, run_pair },
+    { "pair_of", 4, run_pair_of }, { "publish", 4, run_publish }, { "republish", 3, run_republish },
 };
 
 int main(int argc, char **argv)

@@ -32,12 +32,23 @@ VOLUMES = 250
 class BenchWorld(World):
     """The world of the cluster's tests, with a class for the bench's own kubelet."""
 
+    preset = "overlays/sync"  # its role; the flags only where that is measured
     flags = ("--tmpfs-budget=16Gi", "--generation-grace=0")
 
     def prepare_cluster(self):
         super().prepare_cluster()
         self.write({**self.values, **VALUES})
-        self.make_class("bench", "default", sorted(VALUES))
+        self.make_bench_class()
+
+    def make_bench_class(self, **spec):
+        made = provider_class("bench", "default", sorted(VALUES))
+        made["spec"].update(spec)
+        self.cluster.apply(made)
+
+    def restart_driver(self, *flags):
+        self.programs.stop("driver")
+        self.node.flags = (*self.flags, *flags)
+        self.node.start()
 
     def make_places(self, names, keys):
         """Namespaces, each with a class "app": without kubectl, which takes its time."""
@@ -140,13 +151,41 @@ def watches(world, out):
         each.unpublish()
 
 
+def with_sync(world, pairs):
+    """The same publishes of a pod that the cluster knows, while each asks for its Secret."""
+    keys = [{"key": key, "objectName": key} for key in sorted(VALUES)]
+    world.make_bench_class(secretObjects=[{"secretName": "bench", "type": "Opaque", "data": keys}])
+    world.agent_flags = ("--sync-secrets",)
+    world.restart()
+    world.restart_driver("--sync-secrets")
+    mine = world.publish("bench", "bench", "default")
+    wait_until(lambda: (world.find("/api/v1/namespaces/default/secrets/bench") or {"metadata": {}})
+               ["metadata"].get("ownerReferences"), 20, "the Secret")
+    mine.unpublish()
+    pairs(mine.uid)
+    times = pairs(mine.uid)
+    looks = sum(world.metric(f'locket_agent_secret_syncs_total{{result="{result}"}}')
+                for result in ("applied", "kept", "yielded"))
+    expect(looks > 1, "no Secret was looked after meanwhile")
+    world.agent_flags = ()
+    world.make_bench_class()
+    world.restart()
+    world.restart_driver()
+    return times
+
+
 def speed(world, out):
     """The same publishes with classes of a folder, which nothing is reported to."""
     def pair():
         return measure("pair", world.node.csi, world.node.target_root, 1, PAIRS)["pair_c1_us"]
 
+    def pairs_of(uid):
+        words = ("pair_of", world.node.csi, world.node.target_root, PAIRS, uid)
+        return measure(*words)["pair_of_us"]
+
     pair()
     with_status = pair()
+    synced = with_sync(world, pairs_of)
     world.programs.stop("driver")
     source, world.node.source = world.node.source, f"--classes={world.node.classes}"
     world.node.write_class("bench", "file", {"objects": [{"objectName": k} for k in sorted(VALUES)]})
@@ -159,6 +198,8 @@ def speed(world, out):
     for which in ("p50", "p99"):
         out[f"publish_{which}_us"] = with_status[which]
         out[f"publish_{which}_over_folder"] = round(with_status[which] / without[which], 2)
+        out[f"publish_{which}_with_sync_us"] = synced[which]
+        out[f"publish_{which}_with_sync_over_folder"] = round(synced[which] / without[which], 2)
 
 
 def make_foreign(world, names):
@@ -222,6 +263,8 @@ GOALS = [
     ("2 requests per rotation: status and Event", lambda o: o["requests_per_rotation"] <= 2),
     ("one watch for 100 namespaces", lambda o: o["class_watches_100_namespaces"] == 1),
     ("publish p50 <= 1.2 x that with a folder", lambda o: o["publish_p50_over_folder"] <= 1.2),
+    ("publish p50 with status and sync <= 1.2 x that with a folder",
+     lambda o: o["publish_p50_with_sync_over_folder"] <= 1.2),
     ("classes elsewhere cost <= 1 MiB",
      lambda o: o["agent_250_volumes_1000_classes_elsewhere"]["anon_kib"]
      <= o["agent_250_volumes"]["anon_kib"] + 1024),

@@ -306,6 +306,7 @@ static int ask(struct kube_api *api, const struct kube_request *request, struct 
                          .tls = tls_of(&api->config),
                          .timeout_ms = request->timeout_ms ? request->timeout_ms : KUBE_CALL_MS,
                          .reply_bytes_max = KUBE_REPLY_MAX,
+                         .forgets = request->sensitive,
                          .allow_link_local = true, /* the cluster's admin said where it is */
                          .cancel = request->cancel,
                          .sink = request->sink ? pass_on : NULL,

@@ -48,7 +48,8 @@ struct kube_request {
     const struct strbuf *body; /* NULL: none */
     int64_t timeout_ms;        /* 0: KUBE_CALL_MS */
     struct cancel *cancel;
-    bool sensitive; /* the body has secret bytes: the server's own words are kept out of errors */
+    bool sensitive; /* body or answer has secret bytes: the server's own words are kept out of
+                       errors, and no buffer of the connection keeps them */
     struct tree **refusal; /* NULL: not wanted; else the Status of an answer that is no success, the
                               caller's by tree_free. What it says may quote the body. */
     int (*sink)(void *arg, const void *bytes, size_t len, struct error *err); /* as in http.h */

@@ -126,6 +126,7 @@ static int ask(const struct minting *job, const char *own, struct http_reply *re
                          .tls = { .ca_file = job->minter->ca_file },
                          .timeout_ms = w->left_ms < MINT_CALL_MS ? w->left_ms : MINT_CALL_MS,
                          .reply_bytes_max = MINT_REPLY_MAX,
+                         .forgets = true,
                          .allow_link_local = true, /* the cluster says where its server is */
                          .cancel = w->cancel,
                      },

@@ -338,6 +338,8 @@ static void set_request(CURL *curl, struct transfer *t)
     (void)curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_S);
     (void)curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_S);
     (void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+    if (r->forgets)
+        (void)curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
     (void)curl_easy_setopt(
         curl, CURLOPT_CONNECTTIMEOUT_MS,

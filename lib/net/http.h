@@ -46,6 +46,8 @@ struct http_request {
      * its error. NULL: the body is kept. */
     int (*sink)(void *arg, const void *bytes, size_t len, struct error *err);
     void *sink_arg;
+    bool forgets; /* HTTP/1.1: in the buffers of a kept connection of HTTP/2 the request and its
+                     reply would stay until the next */
     bool allow_link_local; /* else 169.254.0.0/16 and fe80::/10 are refused: a cloud's metadata */
     struct cancel *cancel;
 };

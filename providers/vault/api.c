@@ -34,6 +34,7 @@ static int once(const struct vault_session *s, const struct vault_call *call, co
         .header_count = 1,
         .body = call->body,
         .tls = s->id->tls,
+        .forgets = true,
         .timeout_ms = left_of(s) < TRY_TIMEOUT_MS ? left_of(s) : TRY_TIMEOUT_MS,
         .cancel = s->req->cancel,
     };

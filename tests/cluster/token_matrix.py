@@ -10,10 +10,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
 from bao import Bao, Issuer
-from harness import expect, expect_equal, run_tests, test, wait_until
+from harness import expect, expect_equal, memory, run_tests, test, wait_until
 from kubelet import TOKENS
 from objects import GROUP, pod, provider_class, secret_object
 from provider import start_provider
+from store import children_of
 from world import STATUSES, World
 
 AUDIENCES = ("vault", "other")
@@ -269,6 +270,26 @@ def kubelets_own_token_is_taken_where_it_was_asked_for(world):
             wait_until(lambda: world.find(world.secret_path), 10, "the Secret")
             mine.unpublish()
     expect(world.bao.accessors(), "positive control: logins are seen")
+
+
+@test
+def no_value_and_no_token_lies_in_memory_afterwards(world):
+    """The store speaks HTTP/2, whose connections keep what went through last; it is not asked to."""
+    mine = world.pod_of()
+    token = world.token(mine)
+    mine.must_publish("kubernetes", **sent(token, place="secrets"))
+    wait_until(lambda: world.status(mine.name, class_name="kubernetes"), 10, "the status")
+    mine.unpublish()
+    running = world.programs.running
+    provider = running["provider"].pid
+    pids = [provider, *children_of(provider), running["driver"].pid, running["agent"].pid]
+
+    def left():
+        held = {pid: memory(pid) for pid in pids}
+        expect(all(b"shop" in text for text in list(held.values())[1:]), "positive control: the search sees")
+        return [pid for pid, text in held.items() if world.value.encode() in text or token[-60:].encode() in text]
+
+    wait_until(lambda: not left(), 10, "memory without them")
 
 
 @test

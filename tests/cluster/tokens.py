@@ -13,8 +13,9 @@ import threading
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
-from harness import BUILD, ROOT, accepts, expect, expect_equal, run, run_tests, test, wait_until
+from harness import BUILD, ROOT, accepts, expect, expect_equal, memory, run, run_tests, test, wait_until
 from objects import pod, provider_class
+from store import children_of
 from world import World
 
 PROVIDER = "locket-provider"
@@ -142,6 +143,22 @@ def a_token_is_kept_while_it_is_young_and_is_no_other_pods(world):
     expect_equal(world.store.claims()["kubernetes.io"]["pod"]["uid"], two.uid, "its pod")
     for volume in (one, two):
         volume.unpublish()
+
+
+@test
+def a_token_lies_nowhere_in_memory_while_it_is_not_sent(world):
+    """Neither a minted one, though it is kept, nor the provider's own."""
+    brief = world.make_pod("brief").must_publish("db")
+    tokens = [token.encode() for token in (world.own, world.store.jwts[-1])]
+    program = world.programs.running["vault"].pid
+
+    def left():
+        held = b"".join(memory(pid) for pid in (program, *children_of(program)))
+        expect(b"provider-token" in held, "positive control: the search sees")
+        return [token[:20] for token in tokens if token[-60:] in held]
+
+    wait_until(lambda: not left(), 10, "the provider's memory without tokens")
+    brief.unpublish()
 
 
 @test

@@ -190,7 +190,7 @@ static void make_registration(struct program *p)
                                           .ended = call_ended };
 
     if (*config.folder)
-        p->admin.registration = p->registration = registration_new(&config);
+        p->registration = registration_new(&config);
 }
 
 static int serve(struct program *p, struct error *err)
@@ -216,8 +216,8 @@ static int serve(struct program *p, struct error *err)
     admin_init(&p->admin, &p->app);
     p->admin.finder = &p->config.finder;
     p->admin.driver_name = p->config.driver_name;
+    p->admin.registration = p->registration;
     tell_of_itself(p);
-    make_registration(p);
     if (rpc_server_start(&admin_config, &p->admin_server, err) < 0 ||
         rpc_server_start(&csi_config, &p->csi_server, err) < 0)
         return -1;
@@ -247,6 +247,7 @@ static int run(struct program *p, struct error *err)
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread: all inherit it */
     if (p->config.sandbox && driver_sandbox_enter(err) < 0)
         return -1;
+    make_registration(p); /* early: kubelet sees that the one before is gone */
     if (build(p, err) < 0 || serve(p, err) < 0)
         return -1;
     admin_done(&p->admin);

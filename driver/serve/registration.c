@@ -299,6 +299,7 @@ struct registration *registration_new(const struct registration_config *config)
         .retry_ms = never,
     };
     pthread_mutex_init(&r->lock, NULL);
+    rpc_server_sweep(r->path);
     return r;
 }
 

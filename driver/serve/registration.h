@@ -22,8 +22,10 @@ struct registration_config {
     void (*ended)(void *arg, const char *method, int64_t took_us, const struct error *err);
 };
 
-/* A registration that is not begun; the texts of config are borrowed for as long as it lives.
- * Never fails. Ownership: registration_free. */
+/* A registration that is not begun. What a driver that was killed has left in the socket's place is
+ * unlinked: kubelet looks once a second, takes leave of the old one at one look and knows the new
+ * one at a later, and the first may come before there is a new one. The texts of config are
+ * borrowed for as long as it lives. Never fails. Ownership: registration_free. */
 struct registration *registration_new(const struct registration_config *config);
 
 /* Begins to register, on a thread of its own. Call it when the CSI socket is served: kubelet calls

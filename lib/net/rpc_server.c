@@ -397,6 +397,11 @@ bool rpc_server_is_found(const struct rpc_server *server)
     return rpc_listener_is_found(&server->listener);
 }
 
+void rpc_server_sweep(const char *path)
+{
+    rpc_socket_sweep(path);
+}
+
 /* Waits until no call is left, or only the armed slots; at most until the time. */
 static bool wait_calm(struct rpc_server *server, int64_t until_ms, bool for_transports)
 {

@@ -66,6 +66,9 @@ must_check int rpc_server_start(const struct rpc_server_config *config, struct r
 /* Does the path still lead to this server's socket? */
 bool rpc_server_is_found(const struct rpc_server *server);
 
+/* Unlinks a socket that nobody serves any more. A live one stays, and what is no socket. */
+void rpc_server_sweep(const char *path);
+
 /* Stops accepting, lets calls in flight finish for at most drain_ms, cancels the rest, unlinks the
  * socket if it is still ours, frees. Blocks at most drain_ms and about 3 s for handlers that were
  * told to stop; when one still has not answered then, the server's memory stays. NULL is fine. */

@@ -84,6 +84,14 @@ static bool is_stale(const char *path)
            connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 && errno == ECONNREFUSED;
 }
 
+void rpc_socket_sweep(const char *path)
+{
+    struct stat st;
+
+    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && is_stale(path))
+        (void)unlink(path);
+}
+
 /* Is what lies at the path ours to replace: nothing, or a socket (of a living process, if so told)?
  */
 static int check_place(const char *path, bool take_over, struct error *err)

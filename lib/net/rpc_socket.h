@@ -33,6 +33,9 @@ must_check int rpc_listener_open(struct rpc_listener *l, const char *path, mode_
 must_check int rpc_listener_take_over(struct rpc_listener *l, const char *path, mode_t mode,
                                       struct error *err);
 
+/* Unlinks a socket that nobody listens on. Never blocks. */
+void rpc_socket_sweep(const char *path);
+
 /* Does its path still lead to the socket that we made? */
 bool rpc_listener_is_found(const struct rpc_listener *l);
 

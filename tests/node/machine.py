@@ -9,6 +9,8 @@ import shutil
 import signal
 import sys
 
+import grpc
+
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "e2e/lib"), str(TESTS / "cluster")]
 # pylint: disable=wrong-import-position,import-error
@@ -103,7 +105,15 @@ class Machine:
         config.write_text(CONTAINERD.format(folder=folder, socket=self.socket, pause=PAUSE))
         self.programs.start(
             "containerd", ["containerd", f"--config={config}"],
-            lambda: accepts(self.socket) and not self.ctr("version", check=False).returncode)
+            lambda: accepts(self.socket) and self.serves_kubelet())
+
+    def serves_kubelet(self):
+        """Kubelet ends at its start when it meets a containerd that is not quite ready."""
+        with grpc.insecure_channel(f"unix:{self.socket}") as channel:
+            try:
+                return channel.unary_unary("/runtime.v1.RuntimeService/Version")(b"", timeout=5)
+            except grpc.RpcError:
+                return None
 
     def ctr(self, *words, check=True):
         return run(["ctr", f"--address={self.socket}", "--namespace=k8s.io", *words], check=check)
@@ -120,6 +130,7 @@ class Machine:
             "cgroupDriver": "cgroupfs", "failCgroupV1": False, "failSwapOn": False,
             "containerRuntimeEndpoint": f"unix://{self.socket}", "resolvConf": "",
             "makeIPTablesUtilChains": False, "maxPods": 250, "syncFrequency": "10s",
+            "volumeStatsAggPeriod": "5s",
             "imageGCHighThresholdPercent": 100, "evictionHard": {"memory.available": "10Mi"},
             "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
             "featureGates": {"KubeletCrashLoopBackOffMax": True},
@@ -136,16 +147,19 @@ class Machine:
              f"--cert-dir={self.folder}/kubelet-certs", "--v=2"],
             lambda: accepts_tcp(10250))
 
-    def reboot(self):
+    def halt(self):
         """Leaves what a reboot leaves: folders, with stale sockets; no process, no tmpfs."""
         self.programs.stop("kubelet")
         for path in self.state.glob("*/init.pid"):
-            os.kill(int(path.read_text()), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(path.read_text()), signal.SIGKILL)
         wait_until(lambda: not self.ctr("tasks", "ls").stdout.count("RUNNING"), 20, "every end")
         self.programs.stop("containerd")
         for line in volumes():
             run(["umount", line.split()[4]])
         shutil.rmtree("/run/locket")
+
+    def boot(self):
         self.start_containerd()
         self.start_kubelet()
 
@@ -178,8 +192,11 @@ class Machine:
 
     def log_of(self, container):
         """What every container of this name said, old ones first."""
-        found = sorted(self.logs.glob(f"*/{container}/*.log"), key=os.path.getmtime)
-        return "".join(path.read_text(errors="replace") for path in found)
+        texts = []
+        for path in self.logs.glob(f"*/{container}/*.log"):
+            with contextlib.suppress(FileNotFoundError):  # kubelet removes the oldest
+                texts.append((path.stat().st_mtime, path.read_text(errors="replace")))
+        return "".join(text for _, text in sorted(texts))
 
     def all_logs(self):
         """What everybody said, by the file; one may go while it is looked for."""
@@ -191,9 +208,17 @@ class Machine:
                 texts[str(path)] = path.read_text(errors="replace")
         return texts
 
-    def moment_of(self, container, words):
-        """When a container of this name last said so, in seconds."""
-        lines = [line for line in self.log_of(container).splitlines() if words in line]
-        expect(lines, f"{container} said {words}")
-        stamp = lines[-1].split()[0]
-        return datetime.datetime.fromisoformat(stamp[:26] + "+00:00").timestamp()
+    def moments_of(self, container, words, since=0.0):
+        """When a container of this name said so, in seconds, old ones first."""
+        stamps = (line[:26] for line in self.log_of(container).splitlines() if words in line)
+        moments = (datetime.datetime.fromisoformat(s + "+00:00").timestamp() for s in stamps)
+        return [moment for moment in moments if moment > since]
+
+    def moments_of_kubelet(self, words, since):
+        """When kubelet said so; its log has no year."""
+        lines = self.programs.log("kubelet").read_text(errors="replace").splitlines()
+        stamps = (line[1:21] for line in lines if words in line)
+        year = datetime.datetime.now().year
+        moments = (datetime.datetime.strptime(f"{year}{stamp}", "%Y%m%d %H:%M:%S.%f").timestamp()
+                   for stamp in stamps)
+        return [moment for moment in moments if moment > since]

@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The DaemonSet of deploy/daemonset on a real kubelet: pods with volumes, and what happens to them.
 POINTS=all   kills the driver at each point below, not at the first few alone
-PODS=100     how many are started at once"""
+PODS=100     how many are started at once
+LOOPS=1      how often kubelet, the driver, both, and the node are started again"""
+import contextlib
 import os
 import pathlib
 import signal
 import statistics
 import sys
 import time
+
+import grpc
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
@@ -17,9 +21,10 @@ from daemonset import CSI_NODE, FAULTS, LABEL, World, is_ready, test
 from harness import expect, expect_equal, run_tests, wait_until
 from images import BUSYBOX
 from machine import volumes
-
+import restarts
 
 PODS = int(os.environ.get("PODS", "100"))
+LOOPS = int(os.environ.get("LOOPS", "1"))
 SOME = None if os.environ.get("POINTS") == "all" else 3
 # Where the driver is killed, most telling first: in the publish and the unpublish of a pod per row.
 ROWS = [
@@ -34,6 +39,13 @@ ROWS = [
     ("publish.before_published", "unpublish.end"),
 ]
 ROTATIONS = ["write.before_rename", "write.after_rename", "rotate.after_fetch", "rotate.end"]
+# And in what kubelet, or other people's helpers, ask a driver besides; what makes them ask.
+QUESTIONS = [
+    ("register.asked", "its next start"), ("node.info", "its next start"),
+    ("register.told", "its next start"), ("node.capabilities", "a pod"),
+    ("node.stats", "a pod"), ("identity.plugin_info", "GetPluginInfo"),
+    ("identity.capabilities", "GetPluginCapabilities"), ("identity.probe", "Probe"),
+]
 CANNOT_PROVE = [
     "what kubelets before the fixes of 2026 do to a mount after a final error of a republish",
     "NodeGetVolumeHealth, and a kubelet that insists on the runtime's RuntimeConfig (both 1.37)",
@@ -49,7 +61,7 @@ def kubelet_registers_the_driver_and_the_node_says_so(world):
     expect(info["kubeletVersion"].startswith("v1.36."), "the kubelet's version")
     drivers = {d["name"]: d["nodeID"] for d in world.find(CSI_NODE)["spec"]["drivers"]}
     expect_equal(drivers, {"secrets-store.csi.k8s.io": "n1"}, "the drivers of the node")
-    serving, registered = (world.machine.moment_of("driver", words)
+    serving, registered = (world.machine.moments_of("driver", words)[-1]
                            for words in ('"serving"', "registered with kubelet"))
     took = registered - serving
     print(f"# from serving to registered: {took:.2f} s (kubelet looks once a second)")
@@ -153,13 +165,19 @@ def a_kubelet_that_was_away_finds_its_volumes_and_ends_those_of_deleted_pods(wor
 @test
 def a_node_that_was_rebooted_mounts_its_volumes_anew(world):
     world.start("rebooted")
-    world.machine.reboot()
-    expect_equal(volumes(), [], "tmpfs after a reboot")
+    world.machine.halt()
+    expect_equal(volumes(), [], "tmpfs of a node that is off")
+    world.machine.boot()
     world.wait_for_driver(90)
     wait_until(lambda: world.restarts("rebooted") and is_ready(world.pod("rebooted")), 90,
                "the pod's second life")
     expect_equal(world.read(world.pod("rebooted"), "user"), "joe")
     expect_equal(len(volumes()), 1, f"mounts after the reboot: {volumes()}")
+
+
+@test
+def whatever_starts_again_is_soon_back_and_kubelet_is_not_long_without_the_driver(world):
+    restarts.play(world, LOOPS)
 
 
 @test
@@ -211,7 +229,30 @@ def a_driver_killed_in_the_middle_of_each_call_is_back_and_goes_on(world):
 
 
 @test
+def a_driver_killed_while_it_is_asked_who_it_is_registers_again(world):
+    world.change_driver(image=FAULTS)
+    kept = world.start("known")
+    for point, why in QUESTIONS[:SOME]:
+        name = point.replace(".", "-").replace("_", "-")
+        began = time.time()
+        with world.killed_at(point):
+            if why == "its next start":
+                os.kill(world.driver_pid(), signal.SIGKILL)
+            elif why == "a pod":
+                world.create(name)
+            else:
+                with contextlib.suppress(grpc.RpcError):
+                    world.identify(why)
+        world.wait_registered(began)
+        if why != "a pod":
+            world.create(name)
+        expect_equal(world.read(world.wait_ready(name, 60), "user"), "joe", point)
+        expect_equal(world.read(kept, "user"), "joe", f"a pod from before, after {point}")
+
+
+@test
 def a_driver_killed_in_a_rotation_ends_it_when_it_is_back(world):
+    world.change_driver(image=FAULTS)
     pod = world.start("turning")
     for number, point in enumerate(ROTATIONS[:SOME]):
         before, fresh = world.values["password"], f"turned-{number}"

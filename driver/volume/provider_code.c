@@ -39,7 +39,7 @@ static bool is_word(const char *code)
 {
     size_t len = 0;
 
-    for (; code[len] && len < PROVIDER_CODE_MAX; len++)
+    for (; len < PROVIDER_CODE_MAX && code[len]; len++)
         if (!isascii((unsigned char)code[len]) ||
             (!isalnum((unsigned char)code[len]) && !strchr("_.-", code[len])))
             return false;

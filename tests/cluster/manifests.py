@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
 from harness import ROOT, Skip, expect, expect_equal, run_tests, test, wait_until
 from objects import GROUP, provider_class
-from rig import Cluster, Refused
+from rig import ISSUER, Cluster, Refused
 
 PRESETS = ["base", "overlays/sync", "overlays/openshift", "overlays/provider-separate", "overlays/migration"]
 CLASSES = ROOT.parent / "shared/data/classes"  # of others; only where they are at hand
@@ -223,7 +223,7 @@ def a_synced_secret_is_given_owners_and_never_deleted_or_listed(world):
 
 
 @test
-def a_provider_mints_only_tokens_that_end_with_a_pod_and_in_ten_minutes(world):
+def a_provider_mints_only_tokens_for_stores_that_end_with_a_pod_and_in_ten_minutes(world):
     token = world.token_on("node-a", PROVIDER, "p")
     pod = world.cluster.call("GET", f"/api/v1/namespaces/kube-system/pods/{PROVIDER}-p")
     bound = {"kind": "Pod", "apiVersion": "v1", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
@@ -238,6 +238,8 @@ def a_provider_mints_only_tokens_that_end_with_a_pod_and_in_ten_minutes(world):
     world.expect_denied("minted-tokens", mint, {"expirationSeconds": 600})
     world.expect_denied("minted-tokens", mint, {"boundObjectRef": bound, "expirationSeconds": 700})
     world.expect_denied("minted-tokens", mint, {"boundObjectRef": bound})
+    for audiences in ([], [ISSUER], ["vault", "https://kubernetes.default.svc"], ["kubernetes.default.svc"]):
+        world.expect_denied("minted-tokens", mint, {"boundObjectRef": bound, "expirationSeconds": 600, "audiences": audiences})
 
 
 if __name__ == "__main__":

@@ -87,6 +87,9 @@ def an_agent_changes_nothing_of_a_node_but_this_taint(world):
         ("n1", {"spec": {"taints": [OTHER, *[{"key": KEY, "effect": e} for e in EFFECTS]]}}, "none added"),
         ("n1", {"metadata": {"labels": {"tier": "gold"}}}, "nothing but the taint"),
         ("n1", {"metadata": {"annotations": {"a": "b"}}}, "nothing but the taint"),
+        ("n1", {"metadata": {"finalizers": ["locket.dev/stays"]}}, "nothing but the taint"),
+        ("n1", {"spec": {"providerID": "cloud://other", "taints": [OTHER]}}, "nothing but the taint"),
+        ("n1", {"spec": {"podCIDR": "10.9.0.0/24", "podCIDRs": ["10.9.0.0/24"]}}, "nothing but the taint"),
         ("n1", {"spec": {"unschedulable": True, "taints": [OTHER]}}, "nothing but the taint"),
     ):
         said = world.refusal("PATCH", name, body)

@@ -74,6 +74,19 @@ def every_file_belongs_to_a_kustomization_and_every_component_can_be_applied(_wo
             objects = render(DAEMONSET / "components" / name, objects)
 
 
+@test
+def what_is_for_a_provider_beside_the_driver_is_refused_with_one_of_its_own(_world):
+    for other in ("keys", "openshift"):
+        for names in (("provider-separate", other), (other, "provider-separate")):
+            objects = render(DAEMONSET / "base")
+            try:
+                for name in names:
+                    objects = render(DAEMONSET / "components" / name, objects)
+            except (AssertionError, IndexError, KeyError):
+                continue
+            expect(False, f"{names} are taken, and one of them is lost")
+
+
 # --- privilege ---------------------------------------------------------------------------------------------
 
 

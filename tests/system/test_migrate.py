@@ -87,6 +87,8 @@ CASES = [
     ("an audience that is sent", [csi_driver(["vault"]), spc("a", "vault")], "ok", "audiences", ["vault", "shop/a"]),
     ("an audience that is not", [csi_driver(["vault"]), spc("a", "vault", audience="bank")],
      "DUE", "audiences", ["bank", '- audience: bank', "tokenRequests", "minting"]),
+    ("the API server's", [csi_driver(["vault"]), spc("a", "vault", audience="https://kubernetes.default.svc")],
+     "DUE", "audiences", ["tokenRequests", "nothing is minted"]),
     ("the cloud's own", [csi_driver(), spc("a", "aws")], "DUE", "audiences", ["sts.amazonaws.com"]),
     ("the cloud's other", [csi_driver(), spc("a", "aws", usePodIdentity="true")],
      "DUE", "audiences", ["pods.eks.amazonaws.com"]),

@@ -3,110 +3,29 @@
 """docs/MIGRATE.md on a real API server, each command as it stands: over a release of the driver before,
 in place and node by node, by static manifests and by Helm, and back."""
 import json
-import os
 import pathlib
 import re
-import shutil
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
 import old_release
-from harness import BUILD, ROOT, expect, expect_equal, run_tests, test, tool, wait_until
+from desk import Desk
+from harness import expect, expect_equal, run_tests, test, wait_until
 from kustomize import CHART, DAEMONSET, documents, render
-from node import Node
 from objects import GROUP, pod, provider_class
-from rig import Cluster, Refused
+from rig import Refused
 
 OURS, THEIRS = ["driver", "agent", "provider"], ["node-driver-registrar", "secrets-store", "liveness-probe"]
 STATIC, CHARTS, PROVIDER = "csi-secrets-store", "csi-secrets-store-csi-driver", "locket-provider"
 POLICIES = "validatingadmissionpolicies"
 
-# No kubelet is here: what would be run in a container runs beside the test's own driver, and a rollout
-# is over once somebody has seen the object.
-KUBECTL = """#!/bin/bash
-set -euo pipefail
-export KUBECONFIG={kubeconfig}
-if [[ " $* " == *" exec "* ]]; then
-    while [[ $1 != -- ]]; do shift; done
-    exec {build}/bin/"$2" "${{@:3}}" --admin-socket={admin}
-fi
-if [[ " $* " == *" rollout status "* ]]; then
-    seen=$({kubectl} -n kube-system get "${{@: -1}}" -o 'jsonpath={{.metadata.generation}}')
-    {kubectl} -n kube-system patch "${{@: -1}}" --subresource=status --type=merge \\
-        -p "{{\\"status\\":{{\\"observedGeneration\\":$seen}}}}" >/dev/null
-fi
-exec {kubectl} "$@"
-"""
 
-
-class Page:
-    """The page's commands, block by block below their headings, and the files that it shows."""
-
-    def __init__(self, path):
-        self.blocks, self.files, heading = {}, {}, ""
-        text = path.read_text(encoding="utf-8")
-        for title, kind, body in re.findall(r"^## (.*)$|^```(.*)\n((?:(?!```).*\n)*)```$", text, re.MULTILINE):
-            heading = title or heading
-            if kind == "console cluster":
-                self.blocks.setdefault(heading, []).append(re.findall(r"^\$ (.*)$", body, re.MULTILINE))
-            elif kind.startswith("yaml "):
-                self.files[kind.removeprefix("yaml ")] = body
-        self.left = {(heading, n) for heading, blocks in self.blocks.items() for n in range(len(blocks))}
-
-
-class World:
-    """A cluster, a node's driver for what is run in its container, and the page."""
+class World(Desk):
+    """The page, and releases that change over."""
 
     def __init__(self, programs):
-        self.cluster = Cluster(programs)
-        self.page = Page(ROOT / "docs/MIGRATE.md")
-        self.node = Node(programs)
-        self.node.start()
-        self.folder = programs.folder / "desk"
-        shutil.copytree(ROOT / "deploy", self.folder / "deploy")
-        for name, body in self.page.files.items():
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / name).write_text(body)
-        self.make_commands(programs.folder / "bin")
-        self.said = ""
-        path = "/api/v1/namespaces/kube-system/serviceaccounts/default"
-        wait_until(lambda: self.get(path), 30, "accounts")
-
-    def make_commands(self, folder):
-        folder.mkdir()
-        (folder / "kubectl").write_text(KUBECTL.format(
-            kubeconfig=self.cluster.kubeconfig, build=BUILD, admin=self.node.admin,
-            kubectl=self.cluster.program("kubectl")))
-        (folder / "kubectl").chmod(0o755)
-        (folder / "helm").symlink_to(tool("helm"))
-        (folder / "locketctl").symlink_to(BUILD / "bin/locketctl")
-        self.environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(folder),
-                            "KUBECONFIG": str(self.cluster.kubeconfig)}
-
-    def shell(self, command):
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=self.folder, env=self.environment,
-                              capture_output=True, text=True, timeout=90, check=False)
-        expect_equal(done.returncode, 0, f"{command}\n{done.stdout[-600:]}\n{done.stderr[-600:]}")
-        self.said = done.stdout + done.stderr
-        return done.stdout
-
-    def follow(self, heading, *numbers):
-        """Runs blocks of the page in one shell each, as a reader would."""
-        for number in numbers or range(len(self.page.blocks[heading])):
-            self.shell("\n".join(self.page.blocks[heading][number]))
-            self.page.left.discard((heading, number))
-
-    def get(self, path):
-        try:
-            return self.cluster.call("GET", path)
-        except Refused as why:
-            expect_equal(why.status, 404, str(why))
-            return None
-
-    def daemonset(self, name):
-        return self.get(f"/apis/apps/v1/namespaces/kube-system/daemonsets/{name}")
+        super().__init__(programs, "docs/MIGRATE.md")
 
     def add_pods(self, *names):
         """What the DaemonSet's controller would make of it, one on each node."""

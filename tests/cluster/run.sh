@@ -18,5 +18,5 @@ if ! reason=$("$root/tests/tools/usable.sh"); then
     exit 0
 fi
 "$root/tests/tools/build.sh" kubernetes helm >/dev/null
-[[ $# -gt 0 ]] || set -- "$here"/{fake,agent,tokens,token_matrix,events,faults,manifests,monitoring,node_start,scenarios,sync,chart,migrate}.py
+[[ $# -gt 0 ]] || set -- "$here"/{fake,agent,tokens,token_matrix,events,faults,manifests,monitoring,node_start,scenarios,sync,chart,install,migrate}.py
 exec "$root/tests/e2e/run.sh" "$@"

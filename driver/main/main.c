@@ -250,6 +250,7 @@ static int run(struct program *p, struct error *err)
     make_registration(p); /* early: kubelet sees that the one before is gone */
     if (build(p, err) < 0 || serve(p, err) < 0)
         return -1;
+    lifecycle_halt(&p->app); /* else these would wait for providers that hang */
     admin_done(&p->admin);
     node_done(&p->node);
     lifecycle_stop(&p->app);

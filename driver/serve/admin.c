@@ -97,6 +97,7 @@ struct refresh_job {
     const RefreshRequest *in; /* lives until the answer */
     Locket__Admin__V1__RefreshResponse_Closure reply;
     void *call;
+    struct cancel *caller;
     RefreshResult **results;
     size_t count;
 };
@@ -124,9 +125,9 @@ static void refresh_one(void *arg, struct volume *v)
     pthread_mutex_lock(&v->lock);
     meant = v->record.phase == RECORD_PUBLISHED && is_meant(job->in, &v->record);
     pthread_mutex_unlock(&v->lock);
-    if (!meant)
-        return;
-    (void)!rotation_refresh(job->app, v, &changed, &err);
+    if (!meant || cancel_is_raised(job->caller))
+        return; /* who left waits for none of the others */
+    (void)!rotation_refresh(job->app, v, job->caller, &changed, &err);
     row = xmalloc(sizeof(*row));
     locket__admin__v1__refresh_result__init(row);
     row->volume_id = xstrdup(v->id);
@@ -143,6 +144,7 @@ static void run_refresh(void *arg)
     Locket__Admin__V1__RefreshResponse out = LOCKET__ADMIN__V1__REFRESH_RESPONSE__INIT;
     struct error err = { 0 };
 
+    job->caller = rpc_call_cancel(job->call);
     volume_table_each(job->app->volumes, refresh_one, job);
     out.n_results = job->count;
     out.results = job->results;

@@ -28,6 +28,7 @@ void lifecycle_start(struct lifecycle *app)
                                         .threads_max = 1,
                                         .queue_max = SEND_QUEUE };
 
+    app->halted = false;
     app->started_unix_ms = clock_unix_ms();
     lifecycle_kubelet_called(app);
     budget_init(&app->budget, app->config.tmpfs_budget_bytes);
@@ -47,9 +48,22 @@ static void cancel_work(void *arg, struct volume *v)
     pthread_mutex_unlock(&v->lock);
 }
 
+/* Who begins work shows it in its volume, and then looks at the flag: each is found, or finds it.
+ */
+void lifecycle_halt(struct lifecycle *app)
+{
+    __atomic_store_n(&app->halted, true, __ATOMIC_RELEASE);
+    volume_table_each(app->volumes, cancel_work, NULL);
+}
+
+bool lifecycle_is_halted(struct lifecycle *app)
+{
+    return __atomic_load_n(&app->halted, __ATOMIC_ACQUIRE);
+}
+
 void lifecycle_stop(struct lifecycle *app)
 {
-    volume_table_each(app->volumes, cancel_work, NULL);
+    lifecycle_halt(app);
     due_queue_free(app->due);
     app->due = NULL;
     work_pool_free(app->rotators);
@@ -244,11 +258,6 @@ static int steps(struct operation *op, const struct publish_request *req, struct
     return 0;
 }
 
-static void forward_cancel(void *arg)
-{
-    cancel_raise(arg);
-}
-
 static void keep(struct operation *op)
 {
     struct volume *v = op->volume;
@@ -331,7 +340,6 @@ int lifecycle_publish(struct lifecycle *app, const struct publish_request *req, 
 {
     static const char *const repaired[] = { "repaired" };
     struct operation op autooperation;
-    struct cancel_watch watch = { .raised = forward_cancel, .arg = &op.cancel };
     int64_t started = clock_mono_us();
     bool is_new = false;
     bool repair;
@@ -347,9 +355,9 @@ int lifecycle_publish(struct lifecycle *app, const struct publish_request *req, 
         return -1;
     }
     repair = op.volume->record.phase == RECORD_PUBLISHED;
-    cancel_watch(req->cancel, &watch);
+    operation_heed(&op, req->cancel);
     result = steps(&op, req, &mine);
-    cancel_unwatch(req->cancel, &watch);
+    operation_heed(&op, NULL);
     note_publish(&op, req, repair, result < 0 ? &mine : NULL, (clock_mono_us() - started) / 1000);
     count(app, &op, result < 0 ? &mine : NULL, started);
     if (result == 0) {

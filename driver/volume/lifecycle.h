@@ -45,6 +45,7 @@ struct lifecycle {
     struct work_pool *senders; /* of files to the cluster: one thread, off everybody's path */
     int64_t started_unix_ms;
     int64_t kubelet_ms; /* clock_mono_ms() of its last call, or of the start; atomic */
+    bool halted;        /* nothing is fetched any more; atomic */
     bool told_unsent;   /* that files are asked for and none are sent; atomic */
     size_t recovered;   /* set by recovery, then constant */
     size_t undone;
@@ -56,7 +57,12 @@ struct lifecycle {
  */
 void lifecycle_start(struct lifecycle *app);
 
-/* Ends rotation, waits for what runs, frees table, queue and pool. No publish may run. */
+/* From here on nothing is fetched: what is under way is cancelled, what would begin fails, and
+ * neither is a failure of its volume. Returns at once. */
+void lifecycle_halt(struct lifecycle *app);
+bool lifecycle_is_halted(struct lifecycle *app);
+
+/* Halts, ends rotation, waits for what runs, frees table, queue and pool. No publish may run. */
 void lifecycle_stop(struct lifecycle *app);
 
 /* A publish of a volume that is published and whole: takes newer credentials over and says

@@ -24,8 +24,22 @@ void operation_init(struct operation *op, struct lifecycle *app)
     cancel_init(&op->cancel);
 }
 
+static void forward_cancel(void *arg)
+{
+    cancel_raise(arg);
+}
+
+void operation_heed(struct operation *op, struct cancel *caller)
+{
+    cancel_unwatch(op->caller, &op->watch);
+    op->caller = caller;
+    op->watch = (struct cancel_watch){ .raised = forward_cancel, .arg = &op->cancel };
+    cancel_watch(caller, &op->watch);
+}
+
 void operation_done(struct operation *op)
 {
+    operation_heed(op, NULL);
     class_free(op->class);
     pairs_done(&op->attributes);
     credentials_done(&op->credentials);
@@ -247,6 +261,10 @@ int operation_fetch(struct operation *op, struct error *err)
     int64_t started = clock_mono_us();
     int result;
 
+    if (lifecycle_is_halted(op->app))
+        cancel_raise(&op->cancel);
+    if (cancel_is_raised(&op->cancel))
+        return error_set(err, CODE_CANCELLED, "cancelled before the fetch");
     if (left <= 0)
         return error_set(err, CODE_DEADLINE_EXCEEDED, "no time is left to ask provider %s",
                          op->class->provider);

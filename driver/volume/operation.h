@@ -12,6 +12,8 @@ struct operation {
     struct lifecycle *app;
     struct volume *volume;
     struct cancel cancel;
+    struct cancel *caller; /* who is heeded; NULL: nobody */
+    struct cancel_watch watch;
     struct class *class;
     struct pairs attributes;        /* what the provider is told */
     struct credentials credentials; /* a copy: a republish may bring newer ones meanwhile */
@@ -37,6 +39,9 @@ void operation_init(struct operation *op, struct lifecycle *app);
 void operation_done(struct operation *op);
 #define autooperation CLEANUP(operation_done)
 
+/* From now on the caller's cancel (NULL: nobody's) raises the operation's. It must outlive that. */
+void operation_heed(struct operation *op, struct cancel *caller);
+
 /* The class of the record, checked. Also takes its interval over. */
 must_check int operation_class(struct operation *op, struct error *err);
 
@@ -52,7 +57,7 @@ must_check int operation_record_begin(struct operation *op, struct error *err);
 must_check int operation_mount(struct operation *op, struct error *err);
 must_check int operation_open(struct operation *op, struct error *err);
 
-/* Asks the provider, holding no lock. An unpublish cancels it. */
+/* Asks the provider, holding no lock. An unpublish cancels it, and the driver's end. */
 must_check int operation_fetch(struct operation *op, struct error *err);
 
 /* Swaps the files in; op->changed. An unpublish waits for it. */

@@ -351,25 +351,36 @@ static void tell_round(struct operation *op, const struct refresh_before *before
     pthread_mutex_unlock(&v->lock);
 }
 
-int rotation_refresh(struct lifecycle *app, struct volume *v, bool *ret_changed, struct error *err)
+/* Takes the round over and tells of it. */
+static void end_round(struct operation *op, const struct error *mine, int64_t started_us)
+{
+    struct refresh_before before = settle(op->volume, mine);
+
+    if (!volume_is_leaving(op->volume))
+        tell_round(op, &before, mine, started_us);
+}
+
+int rotation_refresh(struct lifecycle *app, struct volume *v, struct cancel *caller,
+                     bool *ret_changed, struct error *err)
 {
     struct operation op autooperation;
     int64_t started = clock_mono_us();
     struct error mine = { 0 };
-    struct refresh_before before;
     int64_t checked_at;
 
     operation_init(&op, app);
     op.volume = volume_ref(v);
+    if (cancel_is_raised(caller) || lifecycle_is_halted(app))
+        return error_set(err, CODE_CANCELLED, "nobody waits for the refresh any more");
     if (volume_begin(v, &op.cancel, err) < 0)
         return -1;
+    operation_heed(&op, caller);
     checked_at = v->fetched_at_unix_ms; /* whose work it is may read it */
     (void)!steps(&op, &mine);
     if (!mine.code)
         count_staleness(app, checked_at);
-    before = settle(v, &mine);
-    if (!volume_is_leaving(v))
-        tell_round(&op, &before, &mine, started);
+    if (!mine.code || !cancel_is_raised(&op.cancel))
+        end_round(&op, &mine, started);
     volume_end(v);
     rotation_schedule(app, v);
     *ret_changed = op.changed;
@@ -395,7 +406,7 @@ static void run_refresh(void *arg)
         rotation_schedule(app, v);
         return;
     }
-    if (rotation_refresh(app, v, &changed, &err) < 0 && err.code == CODE_ABORTED)
+    if (rotation_refresh(app, v, NULL, &changed, &err) < 0 && err.code == CODE_ABORTED)
         arm_locked(timer, RETRY_BUSY_MS, true);
 }
 

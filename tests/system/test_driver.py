@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -440,6 +441,36 @@ def a_driver_that_is_told_to_end_leaves_no_socket_and_no_lock(world):
     expect_equal(left, set(), "files of its sockets")
     expect(world.start_driver(), "start")
     pod.unpublish()
+    nothing_left(world)
+
+
+@test
+def a_driver_ends_soon_though_its_provider_hangs(world):
+    """Refreshes that run, and those behind them, end with the driver; so do those of a caller that left."""
+    pods = [Pod(world.node, f"end{i}").must_publish("app") for i in range(6)]
+    provider = world.programs.running["provider"].pid
+    workers = pathlib.Path(f"/proc/{provider}/task/{provider}/children").read_text().split()
+    for worker in workers:
+        os.kill(int(worker), signal.SIGSTOP)
+    try:
+        done = world.node.ctl("refresh", "--all", "--timeout=1s", check=False)
+        expect("DEADLINE_EXCEEDED" in done.stderr, f"a provider that stands still answered: {done}")
+        harness.wait_until(lambda: all(row["state"] == "idle" for row in world.list()), 20, "the caller's end heeded")
+        expect_equal({row.get("failures", 0) for row in world.list()} - {0, "0"}, set(), "failures of volumes")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            call = pool.submit(world.node.ctl, "refresh", "--all", "--timeout=60s", check=False)
+            harness.wait_until(lambda: any(row["state"] == "fetching" for row in world.list()), 20, "a refresh")
+            started = time.monotonic()
+            world.programs.stop("driver")
+            took = time.monotonic() - started
+            call.result()
+        expect(took < 15, f"the driver's end took {took:.1f} s")
+    finally:
+        for worker in workers:
+            os.kill(int(worker), signal.SIGCONT)
+    expect(world.start_driver(), "start")
+    for pod in pods:
+        pod.unpublish()
     nothing_left(world)
 
 

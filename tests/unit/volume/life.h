@@ -134,7 +134,7 @@ static inline int life_refresh(size_t n)
     bool changed = false;
     struct error err = { 0 };
 
-    return rotation_refresh(&w.app, v, &changed, &err);
+    return rotation_refresh(&w.app, v, NULL, &changed, &err);
 }
 
 #endif

@@ -322,7 +322,7 @@ static int refresh(struct error *err)
 
     if (!v)
         return error_set(err, CODE_NOT_FOUND, "no such volume");
-    return rotation_refresh(&w.app, v, &changed, err);
+    return rotation_refresh(&w.app, v, NULL, &changed, err);
 }
 
 static int hand_back(struct error *err)

@@ -203,7 +203,7 @@ static void *rotate(void *arg)
         bool changed;
 
         source_double_put(w.app.source, i % 2 ? "a" : "folder/b", text);
-        (void)!rotation_refresh(&w.app, v, &changed, NULL);
+        (void)!rotation_refresh(&w.app, v, NULL, &changed, NULL);
     }
     over = true;
     return NULL;

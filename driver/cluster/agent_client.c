@@ -329,7 +329,8 @@ static void tell_csi_driver(struct agent_client *a, const Locket__Cluster__V1__C
     a->csi_driver = xstrdup(in->digest);
 }
 
-static int watch_once(struct agent_client *a, struct error *err)
+/* *ret_heard: somebody listened to what the agent said. */
+static int watch_once(struct agent_client *a, bool *ret_heard, struct error *err)
 {
     Locket__Cluster__V1__WatchRequest in = LOCKET__CLUSTER__V1__WATCH_REQUEST__INIT;
     autofree char *metrics = metrics_text(a);
@@ -351,7 +352,8 @@ static int watch_once(struct agent_client *a, struct error *err)
     out = (const WatchResponse *)reply;
     set_audit(a, out->audit);
     is_new = strcmp(out->instance, a->instance) != 0;
-    if (hand_on(a, out, is_new)) {
+    *ret_heard = hand_on(a, out, is_new);
+    if (*ret_heard) {
         a->serial = out->serial;
         if (is_new) {
             free(a->instance);
@@ -373,11 +375,12 @@ static void *watch(void *arg)
 
     while (!cancel_is_raised(&a->cancel)) {
         struct error err = { 0 };
+        bool heard = false;
 
-        if (watch_once(a, &err) == 0) {
+        if (watch_once(a, &heard, &err) == 0) {
             told = false;
             pause_ms = RETRY_MS;
-            if (!*a->instance)
+            if (!heard) /* it says the same again, at once, until somebody listens */
                 (void)cancel_sleep_ms(&a->cancel, RETRY_MS);
             continue;
         }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fakes/agent_double.h"
 
+#include <stdatomic.h>
+
 #include "lib/net/rpc_server.h"
 #include "locket/cluster.pb-c.h"
 
@@ -13,6 +15,8 @@ struct agent_double {
     ProtobufCService *services[1];
     struct cluster *classes;
     struct rpc_server *server;
+    atomic_ullong serial; /* 0: nothing to tell */
+    atomic_int watches;
 };
 
 static void get_class(Locket__Cluster__V1__Cluster_Service *service,
@@ -70,16 +74,34 @@ static void report(Locket__Cluster__V1__Cluster_Service *service,
     reply(&out, call);
 }
 
-/* It has nothing to tell. */
+static void tell_wish(uint64_t serial, Locket__Cluster__V1__WatchResponse_Closure reply, void *call)
+{
+    Locket__Cluster__V1__WatchResponse out = LOCKET__CLUSTER__V1__WATCH_RESPONSE__INIT;
+    Locket__Cluster__V1__Refresh wish = LOCKET__CLUSTER__V1__REFRESH__INIT;
+    Locket__Cluster__V1__Refresh *wishes[] = { &wish };
+
+    wish.namespace_ = (char *)"ns";
+    out.instance = (char *)"double";
+    out.refreshes = wishes;
+    out.n_refreshes = COUNT_OF(wishes);
+    out.serial = serial;
+    reply(&out, call);
+}
+
+/* It has nothing to tell, unless it was told to. */
 static void watch(Locket__Cluster__V1__Cluster_Service *service,
                   const Locket__Cluster__V1__WatchRequest *in,
                   Locket__Cluster__V1__WatchResponse_Closure reply, void *call)
 {
+    struct agent_double *agent = (struct agent_double *)service;
+    uint64_t serial = atomic_load(&agent->serial);
     struct error err = { 0 };
 
-    (void)service;
-    (void)in;
-    (void)reply;
+    atomic_fetch_add(&agent->watches, 1);
+    if (in->serial != serial) {
+        tell_wish(serial, reply, call);
+        return;
+    }
     (void)error_set(&err, CODE_UNAVAILABLE, "the double has nothing to tell");
     rpc_fail(call, &err);
 }
@@ -107,6 +129,16 @@ int agent_double_new(const char *socket, struct cluster *classes, struct agent_d
     }
     *ret = agent;
     return 0;
+}
+
+void agent_double_insist(struct agent_double *agent, uint64_t serial)
+{
+    atomic_store(&agent->serial, serial);
+}
+
+int agent_double_watches(struct agent_double *agent)
+{
+    return atomic_load(&agent->watches);
 }
 
 void agent_double_free(struct agent_double *agent)

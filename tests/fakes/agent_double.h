@@ -14,4 +14,11 @@ must_check int agent_double_new(const char *socket, struct cluster *classes,
                                 struct agent_double **ret, struct error *err);
 void agent_double_free(struct agent_double *agent);
 
+/* From now on each Watch is answered at once, with the same wish, until its driver has taken the
+ * answer of this serial. */
+void agent_double_insist(struct agent_double *agent, uint64_t serial);
+
+/* How often it was asked for what it has to tell. */
+int agent_double_watches(struct agent_double *agent);
+
 #endif

@@ -15,6 +15,7 @@
 #include "tests/fakes/cluster_double.h"
 #include "tests/fakes/source_double.h"
 #include "tests/unit/volume/rig.h"
+#include "tests/unit/volume/web.h"
 
 enum { SECOND_MS = 1000 };
 
@@ -86,19 +87,11 @@ static inline int life_tear_down(void **state)
 static inline int life_publish_with(const char *id, const char *target, const char *tokens,
                                     struct error *err)
 {
-    struct publish_request req = { .volume_id = id,
-                                   .target = target,
-                                   .read_only = true,
-                                   .fs_group = (gid_t)-1,
-                                   .mount_flags = "",
-                                   .tokens = tokens,
-                                   .left_ms = INT64_MAX };
+    struct publish_request req = web_request(id, target);
     bool done = false;
     int result;
 
-    pairs_set(&req.attributes, CONTEXT_CLASS, "app");
-    pairs_set(&req.attributes, CONTEXT_POD_NAME, "web");
-    pairs_set(&req.attributes, CONTEXT_POD_NAMESPACE, "ns");
+    req.tokens = tokens;
     pairs_set(&req.attributes, CONTEXT_POD_UID, "u1");
     result = lifecycle_republish(&w.app, &req, &done, err);
     if (result == 0 && !done)

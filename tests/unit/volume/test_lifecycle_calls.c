@@ -19,6 +19,7 @@
 #include "lib/base/log.h"
 #include "tests/fakes/cluster_double.h"
 #include "tests/unit/volume/rig.h"
+#include "tests/unit/volume/web.h"
 
 enum call {
     MOUNT,
@@ -207,10 +208,7 @@ printf_like(1, 2) static bool say_wrong(const char *format, ...)
 
 static void put_class(void)
 {
-    cluster_double_put(w.app.cluster,
-                       "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\n"
-                       "metadata: {name: app, namespace: ns}\n"
-                       "spec: {provider: double, parameters: {objects: ''}}\n");
+    web_put_class(w.app.cluster);
 }
 
 /* What a program's start does; it may fail. */
@@ -294,20 +292,10 @@ static bool nothing_left(const char *when)
 
 static int publish(struct error *err)
 {
-    struct publish_request req = {
-        .volume_id = "csi-1",
-        .target = w.target,
-        .read_only = true,
-        .fs_group = (gid_t)-1,
-        .mount_flags = "",
-        .left_ms = INT64_MAX,
-    };
+    struct publish_request req = web_request("csi-1", w.target);
     bool done = false;
     int result;
 
-    pairs_set(&req.attributes, CONTEXT_CLASS, "app");
-    pairs_set(&req.attributes, CONTEXT_POD_NAME, "web");
-    pairs_set(&req.attributes, CONTEXT_POD_NAMESPACE, "ns");
     result = lifecycle_republish(&w.app, &req, &done, err);
     if (result == 0 && !done)
         result = lifecycle_publish(&w.app, &req, err);

@@ -14,6 +14,7 @@
 #include "tests/fakes/cluster_double.h"
 #include "tests/fakes/source_double.h"
 #include "tests/unit/volume/rig.h"
+#include "tests/unit/volume/web.h"
 
 enum { SWAPS = 400, SEND_MS = 5000, LARGE_BYTES = READ_BACK_BYTES_MAX / 2 + 1 };
 
@@ -32,17 +33,9 @@ static void must(int result, const struct error *err)
 
 static void publish(void)
 {
-    struct publish_request req = { .volume_id = "csi-1",
-                                   .target = w.target,
-                                   .read_only = true,
-                                   .fs_group = (gid_t)-1,
-                                   .mount_flags = "",
-                                   .left_ms = INT64_MAX };
+    struct publish_request req = web_request("csi-1", w.target);
     struct error err = { 0 };
 
-    pairs_set(&req.attributes, CONTEXT_CLASS, "app");
-    pairs_set(&req.attributes, CONTEXT_POD_NAME, "web");
-    pairs_set(&req.attributes, CONTEXT_POD_NAMESPACE, "ns");
     must(lifecycle_publish(&w.app, &req, &err), &err);
     pairs_done(&req.attributes);
 }
@@ -64,10 +57,7 @@ static int set_up(void **state)
     app->metrics = metrics_new(volume_metric_rows, VM_COUNT);
     app->source = source_double_new();
     app->cluster = cluster_double_new();
-    cluster_double_put(app->cluster,
-                       "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\n"
-                       "metadata: {name: app, namespace: ns}\n"
-                       "spec: {provider: double, parameters: {objects: ''}}\n");
+    web_put_class(app->cluster);
     source_double_put(app->source, "a", "one");
     source_double_put(app->source, "folder/b", "one");
     lifecycle_start(app);

@@ -12,6 +12,7 @@
 #include "tests/fakes/cluster_double.h"
 #include "tests/fakes/source_double.h"
 #include "tests/unit/volume/rig.h"
+#include "tests/unit/volume/web.h"
 
 enum { FETCH_MS = 5000 };
 
@@ -36,10 +37,7 @@ static void start(struct lifecycle *app)
     app->metrics = metrics_new(volume_metric_rows, VM_COUNT);
     app->source = source_double_new();
     app->cluster = cluster_double_new();
-    cluster_double_put(app->cluster,
-                       "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\n"
-                       "metadata: {name: app, namespace: ns}\n"
-                       "spec: {provider: double, parameters: {objects: ''}}\n");
+    web_put_class(app->cluster);
     source_double_put(app->source, "a", "old");
     lifecycle_start(app);
     must(target_root_open(w.root, &app->root, &err), &err);
@@ -59,19 +57,9 @@ static void stop(struct lifecycle *app)
 
 static int publish(struct lifecycle *app, struct error *err)
 {
-    struct publish_request req = {
-        .volume_id = "csi-1",
-        .target = w.target,
-        .read_only = true,
-        .fs_group = (gid_t)-1,
-        .mount_flags = "",
-        .left_ms = INT64_MAX,
-    };
+    struct publish_request req = web_request("csi-1", w.target);
     int result;
 
-    pairs_set(&req.attributes, CONTEXT_CLASS, "app");
-    pairs_set(&req.attributes, CONTEXT_POD_NAME, "web");
-    pairs_set(&req.attributes, CONTEXT_POD_NAMESPACE, "ns");
     result = lifecycle_publish(app, &req, err);
     pairs_done(&req.attributes);
     return result;

@@ -23,9 +23,9 @@
 
 enum { PAGE_BYTES = 4096, HEADROOM_BYTES = 256 << 10, HEADROOM_INODES = 64, ZERO_BYTES = 16 << 10 };
 
-/* The name that ..data links to; "" when there is none or it is not a generation's. An error is not
- * "none": the live generation would be swept. */
-static int live_name(int dir_fd, char name[GENERATION_NAME_MAX], struct error *err)
+/* What ..data links to, unless that is no generation's. An error is not "none": the live generation
+ * would be swept. */
+int atomic_writer_live_name(int dir_fd, char name[GENERATION_NAME_MAX], struct error *err)
 {
     ssize_t len = readlinkat(dir_fd, DATA, name, GENERATION_NAME_MAX - 1);
 
@@ -102,7 +102,7 @@ int atomic_writer_fold(int dir_fd, struct error *err)
 {
     char live[GENERATION_NAME_MAX];
 
-    if (live_name(dir_fd, live, err) < 0)
+    if (atomic_writer_live_name(dir_fd, live, err) < 0)
         return -1;
     return sweep(dir_fd, live, err);
 }
@@ -275,7 +275,7 @@ int atomic_writer_write(int dir_fd, struct fileset *files, const struct writer_o
     struct generation_diff diff = { 0 };
 
     w.live_fd = -1;
-    if (live_name(dir_fd, w.live, err) < 0)
+    if (atomic_writer_live_name(dir_fd, w.live, err) < 0)
         return -1;
     w.live_fd = open_live(dir_fd, w.live);
     if (FAULT("write.before_sweep", err) < 0 || sweep(dir_fd, w.live, err) < 0 ||
@@ -378,7 +378,7 @@ bool atomic_writer_has_files(int dir_fd)
     struct stat st;
     struct plain plain = { .dir_fd = dir_fd };
 
-    if (live_name(dir_fd, live, NULL) < 0)
+    if (atomic_writer_live_name(dir_fd, live, NULL) < 0)
         return true;
     if (*live)
         return fstatat(dir_fd, live, &st, AT_SYMLINK_NOFOLLOW) == 0 ? S_ISDIR(st.st_mode)
@@ -389,7 +389,7 @@ bool atomic_writer_has_files(int dir_fd)
 int atomic_writer_open_live(int dir_fd, char name[GENERATION_NAME_MAX], int *ret_fd,
                             struct error *err)
 {
-    if (live_name(dir_fd, name, err) < 0)
+    if (atomic_writer_live_name(dir_fd, name, err) < 0)
         return -1;
     *ret_fd =
         *name ? open_live(dir_fd, name) : openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -413,7 +413,7 @@ struct writer_need atomic_writer_need(int dir_fd, const struct fileset *files)
     char live[GENERATION_NAME_MAX];
     autoclose int live_fd = -1;
 
-    live_fd = live_name(dir_fd, live, NULL) < 0 ? -1 : open_live(dir_fd, live);
+    live_fd = atomic_writer_live_name(dir_fd, live, NULL) < 0 ? -1 : open_live(dir_fd, live);
 
     for (size_t i = 0; i < files->count; i++) {
         const struct file *f = &files->files[i];

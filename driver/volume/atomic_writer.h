@@ -57,6 +57,11 @@ must_check int atomic_writer_wipe(int dir_fd, struct error *err);
  * True when it cannot be told: nobody's files are given up for a failing call. */
 bool atomic_writer_has_files(int dir_fd);
 
+/* The name of the live generation's folder; "" when there is none. Blocks on tmpfs only. Errors: by
+ * errno. */
+must_check int atomic_writer_live_name(int dir_fd, char name[FILESET_NAME_MAX + 1],
+                                       struct error *err);
+
 /* Opens the folder that holds the files now: the live generation, or (a writing provider's) the
  * volume itself. name: of the generation, "" when there is none; another one at the next call: it
  * was swapped meanwhile. Errors: by errno. */

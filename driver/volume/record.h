@@ -35,7 +35,7 @@ struct record {
     int64_t made_target; /* we made the target folder */
     int64_t size_bytes;  /* of the budget: the size of the tmpfs, unless that is not ours */
     int64_t inodes;
-    int64_t generation; /* counts swaps */
+    int64_t generation; /* counts swaps; 0: what is there is from before us */
     int64_t published_at_unix_ms;
     int64_t fetched_at_unix_ms; /* as of the last change: an unchanged poll writes nothing */
     int64_t changed_at_unix_ms;

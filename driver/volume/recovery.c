@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "driver/volume/atomic_writer.h"
 #include "driver/volume/rotation.h"
@@ -76,6 +77,25 @@ static int undo(struct lifecycle *app, const struct record *r, const struct foun
     return forget(app, r, err);
 }
 
+/* Who swapped since the record was written? One who left the recorded generation beside the live
+ * one was us, and a crash came before the record: the next refresh sees to it. The driver before
+ * leaves none, and we none where no grace is wanted. Of what others wrote the record knows nothing:
+ * what the cluster is told of it stands until it changes. */
+static void doubt(const struct lifecycle *app, struct record *r, int dir_fd)
+{
+    char live[FILESET_NAME_MAX + 1];
+    struct stat st;
+
+    if (!r->live || (!app->config.grace_ms && !r->adopted) ||
+        atomic_writer_live_name(dir_fd, live, NULL) < 0 || str_same(live, r->live) ||
+        fstatat(dir_fd, r->live, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return;
+    r->generation = 0;
+    record_set_versions(r, NULL, 0);
+    free(r->live);
+    r->live = NULL;
+}
+
 /* The volume lives on. Leftovers of a write that was cut short go now; readers of a previous
  * generation had their grace while we were away. */
 static int adopt(struct lifecycle *app, struct record *r, const struct found *f, struct error *err)
@@ -85,12 +105,14 @@ static int adopt(struct lifecycle *app, struct record *r, const struct found *f,
 
     if (FAULT("recovery.before_adopt", err) < 0)
         return -1;
-    if (target_open_dir(&f->target, &dir_fd, NULL) == 0 && dir_fd >= 0 && !r->writing &&
-        (f->ours || r->generation > 0) && atomic_writer_fold(dir_fd, err) < 0)
-        return -1;
     record_done(&v->record);
     v->record = *r;
     *r = (struct record){ 0 };
+    if (target_open_dir(&f->target, &dir_fd, NULL) == 0 && dir_fd >= 0)
+        doubt(app, &v->record, dir_fd);
+    if (dir_fd >= 0 && !v->record.writing && (f->ours || v->record.generation > 0) &&
+        atomic_writer_fold(dir_fd, err) < 0)
+        return -1;
     v->record.size_bytes =
         budget_share(f->state.size_bytes, f->state.used_bytes, v->record.adopted);
     v->record.inodes = f->state.inodes;

@@ -52,6 +52,7 @@ static struct reported report_copy(const struct volume_report *from)
         .class_name = copy(from->class_name),
         .target = copy(from->target),
         .mounted = from->mounted,
+        .taken_over = from->taken_over,
         .versions = xcalloc(from->version_count, sizeof(*from->versions)),
         .version_count = from->version_count,
     };

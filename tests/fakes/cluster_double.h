@@ -16,6 +16,7 @@ struct reported {
     char *class_name;
     char *target;
     bool mounted;
+    bool taken_over;
     struct object_version *versions;
     size_t version_count;
     struct error err; /* code OK: the refresh succeeded */

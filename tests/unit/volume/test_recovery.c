@@ -7,6 +7,8 @@
 
 #include "driver/volume/lifecycle.h"
 #include "driver/volume/recovery.h"
+#include "driver/volume/report.h"
+#include "driver/volume/rotation.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "tests/fakes/cluster_double.h"
@@ -35,6 +37,7 @@ static void start(struct lifecycle *app)
 
     *app = (struct lifecycle){ .root = { .fd = -1 }, .state = { .fd = -1 }, .mounter = w.mounter };
     app->metrics = metrics_new(volume_metric_rows, VM_COUNT);
+    app->config.grace_ms = 600000;
     app->source = source_double_new();
     app->cluster = cluster_double_new();
     web_put_class(app->cluster);
@@ -171,6 +174,97 @@ static void a_live_volume_whose_record_was_lost_outlives_a_crash_in_its_publish(
     stop(&app);
 }
 
+static void refresh(struct lifecycle *app, bool changed)
+{
+    struct volume *v autovolume = volume_table_get(app->volumes, "csi-1");
+    struct error err = { 0 };
+    bool got = false;
+
+    assert_non_null(v);
+    must(rotation_refresh(app, v, NULL, &got, &err), &err);
+    assert_int_equal(got, changed);
+}
+
+/* What the cluster was told last: version NULL for none. */
+static void expect_told(struct lifecycle *app, const char *version, bool taken_over)
+{
+    const struct reported *last = cluster_double_last(app->cluster, "csi-1");
+
+    assert_non_null(last);
+    assert_int_equal(last->version_count, version ? 1 : 0);
+    if (version)
+        assert_string_equal(last->versions[0].version, version);
+    assert_int_equal(last->taken_over, taken_over);
+}
+
+/* As kubelet's own writer does it: the old generation goes with the swap. */
+static void swap_by_another_driver(const char *text)
+{
+    int dir_fd autoclose = open(w.target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    autofree char *before = link_of(dir_fd, "..data");
+    int gen_fd autoclose = -1;
+
+    assert_int_equal(mkdirat(dir_fd, "..2026_01_02_03_04_05.7", 0755), 0);
+    gen_fd = openat(dir_fd, "..2026_01_02_03_04_05.7", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    put_text(gen_fd, "a", text);
+    assert_int_equal(fchmodat(gen_fd, "a", 0644, 0), 0);
+    assert_int_equal(symlinkat("..2026_01_02_03_04_05.7", dir_fd, "..data_tmp"), 0);
+    assert_int_equal(renameat(dir_fd, "..data_tmp", dir_fd, "..data"), 0);
+    assert_int_equal(fs_remove_tree(dir_fd, before, NULL), 0);
+}
+
+static void of_what_another_driver_wrote_since_the_record_nothing_is_told_but_that(void **state)
+{
+    struct error err = { 0 };
+    struct lifecycle app;
+
+    (void)state;
+    start(&app);
+    must(publish(&app, &err), &err);
+    expect_told(&app, "v-old", false);
+    stop(&app);
+    swap_by_another_driver("theirs");
+    start(&app);
+    report_all(&app);
+    expect_told(&app, NULL, true);
+    source_double_put(app.source, "a", "theirs");
+    refresh(&app, false);
+    expect_told(&app, "v-theirs", true);
+    source_double_put(app.source, "a", "new");
+    refresh(&app, true);
+    expect_told(&app, "v-new", false);
+    stop(&app);
+    start(&app);
+    report_all(&app);
+    expect_told(&app, "v-new", false);
+    must(lifecycle_unpublish(&app, "csi-1", w.target, &err), &err);
+    stop(&app);
+}
+
+static void a_rotation_that_a_crash_kept_from_the_record_is_told_after_the_next_fetch(void **state)
+{
+    struct secret record CLEANUP(secret_done) = { 0 };
+    struct error err = { 0 };
+    struct lifecycle app;
+
+    (void)state;
+    start(&app);
+    must(publish(&app, &err), &err);
+    must(fs_read(app.state.fd, "csi-1.vol", RIG_BYTES_MAX, false, &record, &err), &err);
+    source_double_put(app.source, "a", "new");
+    refresh(&app, true);
+    must(fs_replace(app.state.fd, "csi-1.vol", record.bytes, record.len, &err), &err);
+    stop(&app);
+    start(&app);
+    source_double_put(app.source, "a", "new");
+    report_all(&app);
+    expect_told(&app, "v-old", false);
+    refresh(&app, false);
+    expect_told(&app, "v-new", false);
+    must(lifecycle_unpublish(&app, "csi-1", w.target, &err), &err);
+    stop(&app);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +272,12 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(
             a_live_volume_whose_record_was_lost_outlives_a_crash_in_its_publish, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            of_what_another_driver_wrote_since_the_record_nothing_is_told_but_that, set_up,
+            tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_rotation_that_a_crash_kept_from_the_record_is_told_after_the_next_fetch, set_up,
+            tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,17 +61,20 @@ static void say_release(struct migrate *m, const struct tree *daemonset)
                             "when its nodes are drained"));
 }
 
+static bool has_release(const struct migrate *m)
+{
+    for (size_t i = 0; i < m->objects.daemonset_count; i++)
+        if (driver_container(m->objects.daemonsets[i]))
+            return true;
+    return false;
+}
+
 void migrate_check_release(struct migrate *m)
 {
-    size_t found = 0;
-
-    for (size_t i = 0; i < m->objects.daemonset_count; i++) {
-        if (!driver_container(m->objects.daemonsets[i]))
-            continue;
-        say_release(m, m->objects.daemonsets[i]);
-        found++;
-    }
-    if (!found)
+    for (size_t i = 0; i < m->objects.daemonset_count; i++)
+        if (driver_container(m->objects.daemonsets[i]))
+            say_release(m, m->objects.daemonsets[i]);
+    if (!has_release(m))
         migrate_say(m, VERDICT_NOTE, xstrdup("DaemonSet"),
                     xstrdup("none of the driver before is among the objects"),
                     xstrdup("is it installed? give the DaemonSets of its namespace, too"));
@@ -205,28 +208,48 @@ static const struct {
     const char *field;
     bool wanted;
     bool otherwise; /* what the API server takes when it is not there */
+    bool comes;     /* with our manifests, where a release of the driver before is still there */
     enum verdict verdict;
     const char *detail;
     const char *remedy;
 } settings[] = {
-    { "podInfoOnMount", true, false, VERDICT_DUE,
+    { "podInfoOnMount", true, false, true, VERDICT_DUE,
       "is off: a pod's author could say whose pod it is, so publishes would be refused",
       "set podInfoOnMount: true" },
-    { "requiresRepublish", true, false, VERDICT_DUE,
+    { "requiresRepublish", true, false, true, VERDICT_DUE,
       "is off: tokens of running pods would never be renewed, so rotations would end with them",
       "set requiresRepublish: true" },
-    { "attachRequired", false, true, VERDICT_DUE,
+    { "attachRequired", false, true, false, VERDICT_DUE,
       "is on: kubelet would wait for an attachment that nobody makes",
       "the object is made anew: attachRequired cannot be changed" },
-    { "serviceAccountTokenInSecrets", false, false, VERDICT_NOTE,
+    { "serviceAccountTokenInSecrets", false, false, false, VERDICT_NOTE,
       "is on: every node's driver must read tokens there; ours does",
       "leave it on; the driver before must be 1.6 or later to go back" },
 };
 
+static size_t say_settings(struct migrate *m, const struct tree *spec)
+{
+    bool before = has_release(m);
+    size_t odd = 0;
+
+    for (size_t i = 0; i < COUNT_OF(settings); i++) {
+        const struct tree *field = tree_get(spec, settings[i].field);
+        bool have = field && field->kind == TREE_BOOL ? field->truth : settings[i].otherwise;
+        bool comes = before && settings[i].comes;
+
+        if (have == settings[i].wanted)
+            continue;
+        migrate_say(m, comes ? VERDICT_NOTE : settings[i].verdict, xstrdup(settings[i].field),
+                    xstrdup(settings[i].detail),
+                    xstrdup(comes ? "the manifests set it" : settings[i].remedy));
+        odd++;
+    }
+    return odd;
+}
+
 void migrate_check_csi_driver(struct migrate *m)
 {
     const struct tree *spec = tree_get(m->objects.csi_driver, "spec");
-    size_t odd = 0;
 
     if (!spec) {
         migrate_say(m, VERDICT_NOTE, xstrdup("CSIDriver " MIGRATE_DRIVER),
@@ -235,17 +258,7 @@ void migrate_check_csi_driver(struct migrate *m)
                             "csidriver"));
         return;
     }
-    for (size_t i = 0; i < COUNT_OF(settings); i++) {
-        const struct tree *field = tree_get(spec, settings[i].field);
-        bool have = field && field->kind == TREE_BOOL ? field->truth : settings[i].otherwise;
-
-        if (have == settings[i].wanted)
-            continue;
-        migrate_say(m, settings[i].verdict, xstrdup(settings[i].field), xstrdup(settings[i].detail),
-                    xstrdup(settings[i].remedy));
-        odd++;
-    }
-    if (!odd)
+    if (!say_settings(m, spec))
         migrate_say(m, VERDICT_OK, xstrdup("CSIDriver " MIGRATE_DRIVER),
                     xstrdup("says what the driver needs"), xstrdup(""));
 }

@@ -69,6 +69,36 @@ void rpc_fail(struct rpc_call *call, const struct error *err)
     finish(call, NULL, &copy);
 }
 
+/* --- words beside an answer --------------------------------------------------------------------
+ */
+
+#define WORD_PREFIX "locket-"
+
+static bool is_word(const char *key, const char *value)
+{
+    size_t len = strnlen(value, RPC_TOLD_BYTES_MAX + 1);
+
+    if (!str_starts(key, WORD_PREFIX) || len > RPC_TOLD_BYTES_MAX || strlen(key) > 64 ||
+        strspn(key, "abcdefghijklmnopqrstuvwxyz-") != strlen(key))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (value[i] < ' ' || value[i] > '~')
+            return false;
+    return true;
+}
+
+void rpc_call_tell(struct rpc_call *call, const char *key, const char *value)
+{
+    if (call->word_count < RPC_TOLD_MAX && is_word(key, value))
+        call->words[call->word_count++] = (struct rpc_word){ xstrdup(key), xstrdup(value) };
+}
+
+void rpc_reply_word(const struct rpc_request *request, const char *key, const char *value)
+{
+    if (request->told && is_word(key, value))
+        request->told(request->told_arg, key, value);
+}
+
 void rpc_error_trim(struct error *err)
 {
     size_t len = strnlen(err->msg, sizeof(err->msg) - 1);
@@ -120,5 +150,10 @@ void rpc_call_done(struct rpc_call *call)
 {
     wire_free(call->request);
     call->request = NULL;
+    for (size_t i = 0; i < call->word_count; i++) {
+        free(call->words[i].key);
+        free(call->words[i].value);
+    }
+    call->word_count = 0;
     cancel_done(&call->cancel);
 }

@@ -21,6 +21,11 @@ struct rpc_carrier {
     int64_t (*left_ms)(struct rpc_call *call);
 };
 
+struct rpc_word {
+    char *key;
+    char *value;
+};
+
 struct rpc_call { /* first member of every carrier's own struct */
     const struct rpc_carrier *carrier;
     struct cancel cancel;
@@ -28,6 +33,8 @@ struct rpc_call { /* first member of every carrier's own struct */
     ProtobufCMessage *request; /* owned; by wire_unpack */
     int64_t started_us;
     bool answered;
+    struct rpc_word words[RPC_TOLD_MAX]; /* to be told beside the answer; owned */
+    size_t word_count;
     void (*ended)(void *arg, const char *method, int64_t took_us, const struct error *err);
     void *ended_arg;
 };
@@ -51,6 +58,9 @@ void rpc_call_run(struct rpc_call *call, const struct rpc_method *method, const 
  */
 must_check int rpc_reply_unpack(const struct rpc_request *request, const void *bytes, size_t len,
                                 ProtobufCMessage **ret, struct error *err);
+
+/* Hands a word of the peer's to who asked, where both texts are within the ceilings. */
+void rpc_reply_word(const struct rpc_request *request, const char *key, const char *value);
 
 /* Frees what the base owns. */
 void rpc_call_done(struct rpc_call *call);

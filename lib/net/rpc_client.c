@@ -226,6 +226,11 @@ static void run(struct exchange *x, const struct rpc_request *request)
         rpc_wipe(x->in);
 }
 
+static char *text_of(grpc_slice slice)
+{
+    return xstrndup((const char *)GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice));
+}
+
 static int64_t trailing_number(const grpc_metadata_array *trailing, const char *key)
 {
     int64_t number = 0;
@@ -235,12 +240,21 @@ static int64_t trailing_number(const grpc_metadata_array *trailing, const char *
 
         if (grpc_slice_str_cmp(trailing->metadata[i].key, key) != 0)
             continue;
-        text = xstrndup((const char *)GRPC_SLICE_START_PTR(trailing->metadata[i].value),
-                        GRPC_SLICE_LENGTH(trailing->metadata[i].value));
+        text = text_of(trailing->metadata[i].value);
         if (number_parse(text, 0, INT64_MAX, &number, NULL) < 0)
             return 0;
     }
     return number;
+}
+
+static void tell_words(const struct exchange *x, const struct rpc_request *request)
+{
+    for (size_t i = 0; request->told && i < x->trailing.count && i < 2 * RPC_TOLD_MAX; i++) {
+        autofree char *key = text_of(x->trailing.metadata[i].key);
+        autofree char *value = text_of(x->trailing.metadata[i].value);
+
+        rpc_reply_word(request, key, value);
+    }
 }
 
 /* Are these the words of gRPC core itself? It gives failures of its own the same codes. */
@@ -323,6 +337,7 @@ static int attempt(struct try *t, struct connection *c, ProtobufCMessage **ret, 
     grpc_slice_unref(method); /* the call has a reference of its own */
     run(&x, request);
     t->broken = is_of_leaving_server(&x, c);
+    tell_words(&x, request);
     if (x.status != GRPC_STATUS_OK)
         return failed(&x, t->client, request, err);
     return read_reply(&x, request, ret, err);

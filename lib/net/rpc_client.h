@@ -43,6 +43,10 @@ struct rpc_request {
     int64_t timeout_ms;    /* from now; 0: RPC_TIMEOUT_MS */
     struct cancel *cancel; /* NULL: cannot be cancelled */
     bool sensitive;        /* wipe the packed request and the received bytes */
+    /* Hears what the peer says beside its answer, also beside a failure (rpc_call_tell); within its
+     * ceilings, whoever the peer is. Texts live as long as the call. NULL: nobody does. */
+    void (*told)(void *arg, const char *key, const char *value);
+    void *told_arg;
 };
 
 enum {

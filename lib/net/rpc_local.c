@@ -72,6 +72,8 @@ static int settle(struct local_call *call, const struct rpc_request *request,
 {
     bool late = wait_answer(call);
 
+    for (size_t i = 0; i < call->base.word_count; i++)
+        rpc_reply_word(request, call->base.words[i].key, call->base.words[i].value);
     if (cancel_is_raised(request->cancel))
         return error_set(err, CODE_CANCELLED, "%s: cancelled", request->method);
     if (late)

@@ -22,7 +22,7 @@
  * that passed. Whichever of "sent" and "closed" comes last frees the call. */
 enum {
     POLLERS = 2,
-    TRAILERS = 2,
+    TRAILERS = 2 + RPC_TOLD_MAX,
     FLUSH_MS = 100,   /* for the last answers to leave */
     CANCEL_MS = 3000, /* for handlers that were told to stop */
 };
@@ -119,11 +119,13 @@ static void add_trailers(struct server_call *call, const struct error *err)
 {
     char text[24];
 
-    if (err->retry_after_ms) {
+    for (size_t i = 0; i < call->base.word_count; i++)
+        add_trailer(call, call->base.words[i].key, call->base.words[i].value);
+    if (err && err->retry_after_ms) {
         (void)snprintf(text, sizeof(text), "%" PRId64, err->retry_after_ms);
         add_trailer(call, RPC_RETRY_AFTER, text);
     }
-    if (err->reason)
+    if (err && err->reason)
         add_trailer(call, RPC_REASON, err->reason);
 }
 
@@ -143,11 +145,11 @@ static void answer(struct rpc_call *base, const ProtobufCMessage *out, const str
     size_t count = 1;
 
     uncount_bytes(call);
+    add_trailers(call, body ? NULL : err);
     if (body) {
         ops[count].op = GRPC_OP_SEND_MESSAGE;
         ops[count++].data.send_message.send_message = body;
     } else {
-        add_trailers(call, err);
         call->status_text = grpc_slice_from_copied_string(err->msg);
     }
     ops[count].op = GRPC_OP_SEND_STATUS_FROM_SERVER;

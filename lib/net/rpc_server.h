@@ -26,6 +26,16 @@ struct rpc_call;
  * set, adds trailing metadata locket-retry-after-ms; with reason set, locket-reason. */
 void rpc_fail(struct rpc_call *call, const struct error *err);
 
+enum {
+    RPC_TOLD_MAX = 16,        /* words beside an answer */
+    RPC_TOLD_BYTES_MAX = 512, /* of one */
+};
+
+/* Says something beside the answer, before it is given: trailing metadata. The key begins with
+ * "locket-" and has lower-case letters and '-' else; what is no printable ASCII, is too long or one
+ * too many is left out. */
+void rpc_call_tell(struct rpc_call *call, const char *key, const char *value);
+
 /* Raised when the caller cancels, disappears, or its deadline passes. Borrowed, lives as long as
  * the call. */
 struct cancel *rpc_call_cancel(struct rpc_call *call);

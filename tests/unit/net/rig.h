@@ -41,6 +41,7 @@ struct rig {
     int64_t left_ms;     /* what the last publish was left of its deadline */
     int cancels;         /* handlers that saw their cancel raised */
     int publishes;
+    void (*tell)(void *call); /* what else a publish says, before its answer; NULL: nothing */
 };
 
 static struct rig rig;
@@ -114,6 +115,8 @@ static inline void rig_run(void *arg)
     free(arg);
     __atomic_store_n(&rig.left_ms, rpc_call_left_ms(job.call), __ATOMIC_RELEASE);
     (void)__atomic_add_fetch(&rig.publishes, 1, __ATOMIC_ACQ_REL);
+    if (rig.tell)
+        rig.tell(job.call);
     if (strcmp(job.in->target_path, "wait") == 0)
         rig_wait_for_cancel(&job);
     else if (strcmp(job.in->target_path, "slow") == 0)
@@ -194,6 +197,8 @@ struct ask {
     const char *code; /* for target "fail" */
     int64_t timeout_ms;
     struct cancel *cancel;
+    void (*told)(void *arg, const char *key, const char *value);
+    void *told_arg;
 };
 
 static inline int ask(struct rpc_client *client, const struct ask *a, struct error *err)
@@ -203,7 +208,9 @@ static inline int ask(struct rpc_client *client, const struct ask *a, struct err
                                    .method = "NodePublishVolume",
                                    .in = &in.base,
                                    .timeout_ms = a->timeout_ms ? a->timeout_ms : RIG_PATIENCE_MS,
-                                   .cancel = a->cancel };
+                                   .cancel = a->cancel,
+                                   .told = a->told,
+                                   .told_arg = a->told_arg };
     ProtobufCMessage *reply = NULL;
     int result;
 

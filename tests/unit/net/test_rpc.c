@@ -147,6 +147,66 @@ static void an_answer_over_the_ceiling_is_refused(void **state)
     both(check_large_answer);
 }
 
+/* --- words beside an answer --- */
+
+static void tell_some(void *call)
+{
+    char longest[RPC_TOLD_BYTES_MAX + 2];
+
+    memset(longest, 'x', sizeof(longest));
+    longest[RPC_TOLD_BYTES_MAX + 1] = '\0';
+    rpc_call_tell(call, "locket-a", "one: two, \"three\"");
+    rpc_call_tell(call, "locket-long", longest);
+    rpc_call_tell(call, "locket-b", longest + 1);
+    rpc_call_tell(call, "locket-line", "two\nlines");
+    rpc_call_tell(call, "locket-no-text", "\xc3\xa9");
+    rpc_call_tell(call, "locket-Upper", "x");
+    rpc_call_tell(call, "grpc-status", "5");
+    for (int i = 0; i < 2 * RPC_TOLD_MAX; i++)
+        rpc_call_tell(call, "locket-c", "again");
+}
+
+struct heard {
+    size_t a, b, c, other;
+};
+
+static void hear(void *arg, const char *key, const char *value)
+{
+    struct heard *h = arg;
+
+    if (strcmp(key, "locket-a") == 0)
+        h->a += strcmp(value, "one: two, \"three\"") == 0;
+    else if (strcmp(key, "locket-b") == 0)
+        h->b += strlen(value) == RPC_TOLD_BYTES_MAX;
+    else if (strcmp(key, "locket-c") == 0)
+        h->c += strcmp(value, "again") == 0;
+    else
+        h->other += !str_starts(key, "locket-re"); /* retry-after-ms, reason: of a failure */
+}
+
+static void check_words(struct rpc_client *client)
+{
+    static const char *const targets[] = { "", "fail" };
+
+    for (size_t i = 0; i < COUNT_OF(targets); i++) {
+        struct heard h = { 0 };
+        struct ask a = { .target = targets[i], .told = hear, .told_arg = &h };
+
+        assert_int_equal(ask(client, &a, NULL), i == 0 ? 0 : -1);
+        if (h.a != 1 || h.b != 1 || h.c != RPC_TOLD_MAX - 2 || h.other)
+            fail_msg("\"%s\": %zu %zu %zu %zu", targets[i], h.a, h.b, h.c, h.other);
+    }
+    assert_int_equal(ask(client, &(struct ask){ 0 }, NULL), 0); /* nobody listens */
+}
+
+static void words_beside_an_answer_or_a_failure_arrive_within_their_ceilings(void **state)
+{
+    (void)state;
+    rig.tell = tell_some;
+    both(check_words);
+    rig.tell = NULL;
+}
+
 /* --- deadlines and cancels --- */
 
 static void check_left(struct rpc_client *client)
@@ -251,6 +311,7 @@ int main(void)
         cmocka_unit_test(bad_text_is_refused_by_name),
         cmocka_unit_test(an_answer_is_checked_as_requests_are),
         cmocka_unit_test(an_answer_over_the_ceiling_is_refused),
+        cmocka_unit_test(words_beside_an_answer_or_a_failure_arrive_within_their_ceilings),
         cmocka_unit_test(a_handler_knows_what_is_left_of_the_deadline),
         cmocka_unit_test(a_deadline_is_passed_on_to_the_handler),
         cmocka_unit_test(a_cancelled_call_ends_at_once_and_its_handler_is_told),

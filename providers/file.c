@@ -20,7 +20,9 @@ enum { FILE_BYTES_MAX = 4 << 20, DEPTH_MAX = 16 };
 struct file_provider {
     struct provider base;
     char *root;
+    char *store; /* as it is told */
     const struct secret *hmac_key;
+    bool own_versions; /* the key is this process's alone */
 };
 
 /* What a fetch reads from: one of the two. */
@@ -234,6 +236,9 @@ static int file_fetch(struct provider *self, const struct fetch_request *req, st
     struct place place CLEANUP(place_done) = { .dir_fd = -1 };
     struct fileset set CLEANUP(fileset_done) = { 0 };
 
+    fetch_how_text(req->how->store, fp->store);
+    req->how->calls = 1;
+    req->how->own_versions = fp->own_versions;
     if (place_open(fp->root, &place, err) < 0 || add_objects(fp, req, &place, &set, err) < 0)
         return -1;
     *ret = set;
@@ -252,6 +257,7 @@ static void file_free(struct provider *self)
     struct file_provider *fp = (struct file_provider *)self;
 
     free(fp->root);
+    free(fp->store);
     free(fp);
 }
 
@@ -270,6 +276,8 @@ int provider_file_new(const struct provider_config *config, struct provider **re
     (void)err;
     fp->base.ops = &file_ops;
     fp->root = xstrdup(config->file_root);
+    fp->store = str_printf("file://%s", config->file_root);
+    fp->own_versions = !config->hmac_key_file || !*config->hmac_key_file;
     fp->hmac_key = &config->hmac_key;
     *ret = &fp->base;
     return 0;

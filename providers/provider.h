@@ -6,6 +6,7 @@
 #define LOCKET_PROVIDERS_PROVIDER_H
 
 #include "lib/base/cancel.h"
+#include "lib/model/fetch_how.h"
 #include "lib/model/fileset.h"
 #include "lib/model/pairs.h"
 
@@ -21,6 +22,7 @@ struct fetch_request {
     const char *volume_id; /* "" when the caller did not say */
     int64_t left_ms;       /* until the caller's deadline */
     struct cancel *cancel;
+    struct fetch_how *how; /* filled by the store as far as it came, also when it fails */
 };
 
 /* Contract (tests/contract/test_provider.c): any thread, several fetches at a time. */

@@ -50,22 +50,57 @@ static void redact(const struct fetch_request *req, struct error *err)
     redaction_apply(&r);
 }
 
-static int fetch(const struct mount_job *job, struct fileset *ret, struct error *err)
+static bool is_of_pairs(const char *id, const struct pairs *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const char *value = p->items[i].value;
+
+        if ((strlen(id) >= REDACT_RUN_MIN && strstr(value, id)) ||
+            (strlen(value) >= REDACT_WHOLE_MIN && strstr(id, value)))
+            return true;
+    }
+    return false;
+}
+
+/* What a store calls its answers comes from it, too: an id that is a piece of what was sent, or has
+ * one in it, is none. A full redaction would cost each fetch more than the rest of it. */
+static void drop_echoed_ids(const struct fetch_request *req)
+{
+    autofree char *list = xstrdup(req->how->request);
+    char *rest = NULL;
+
+    req->how->request[0] = '\0';
+    for (char *id = strtok_r(list, ",", &rest); id; id = strtok_r(NULL, ",", &rest))
+        if (!is_of_pairs(id, &req->tokens) && !is_of_pairs(id, &req->secrets))
+            fetch_how_add(req->how->request, id);
+}
+
+static int fetch(const struct mount_job *job, struct fetch_how *how, struct fileset *ret,
+                 struct error *err)
 {
     struct fetch_request req CLEANUP(request_done) = { 0 };
     int64_t left = rpc_call_left_ms(job->call);
+    int result;
 
     if (request_read(job->in, &req, err) < 0)
         return -1;
     req.left_ms = left > FETCH_MOST_MS ? FETCH_MOST_MS : left - ANSWER_SLACK_MS;
     req.cancel = rpc_call_cancel(job->call);
+    req.how = how;
     if (req.left_ms <= 0)
         return error_set(err, CODE_DEADLINE_EXCEEDED,
                          "no time is left before the caller's deadline");
-    if (job->self->provider->ops->fetch(job->self->provider, &req, ret, err) == 0)
-        return 0;
-    redact(&req, err);
-    return -1;
+    result = job->self->provider->ops->fetch(job->self->provider, &req, ret, err);
+    if (*how->request)
+        drop_echoed_ids(&req);
+    if (result < 0)
+        redact(&req, err);
+    return result;
+}
+
+static void tell(void *call, const char *key, const char *value)
+{
+    rpc_call_tell(call, key, value);
 }
 
 static void run_mount(void *arg)
@@ -73,10 +108,14 @@ static void run_mount(void *arg)
     struct mount_job job = *(struct mount_job *)arg;
     struct fileset files CLEANUP(fileset_done) = { 0 };
     struct response response CLEANUP(response_done) = { 0 };
+    struct fetch_how how = { 0 };
     struct error err = { 0 };
+    int result;
 
     free(arg);
-    if (fetch(&job, &files, &err) < 0) {
+    result = fetch(&job, &how, &files, &err);
+    fetch_how_each(&how, tell, job.call);
+    if (result < 0) {
         rpc_fail(job.call, &err);
         return;
     }

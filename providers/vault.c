@@ -197,6 +197,8 @@ static int read_reply(const struct vault_session *s, const struct wish *w, const
         return -1;
     if (got.cached && parse_reply(&got.bytes, w, &r.reply, err) < 0)
         return -1;
+    vault_note_request(s, r.reply);
+    vault_note_lease(s, &got);
     ret->reply = take(r.reply);
     ret->ask_again_ms = got.renew_at_ms;
     return 0;
@@ -321,8 +323,10 @@ static int vault_fetch(struct provider *self, const struct fetch_request *req, s
     if (count == 0)
         return error_set(err, CODE_INVALID_ARGUMENT,
                          "no secrets configured - the provider will not read any secret material");
-    if (check_objects(objects, count, err) < 0 || vault_identity_read(vault, req, &id, err) < 0 ||
-        fetch_all(&session, objects, count, &set, err) < 0)
+    if (check_objects(objects, count, err) < 0 || vault_identity_read(vault, req, &id, err) < 0)
+        return -1;
+    vault_note_session(&session);
+    if (fetch_all(&session, objects, count, &set, err) < 0)
         return -1;
     *ret = set;
     set = (struct fileset){ 0 };

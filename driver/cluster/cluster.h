@@ -76,6 +76,11 @@ struct volume_note {
     const char *credential; /* the id of its token (jti) */
     const char *class_name;
     const char *provider;
+    const char *store; /* how the fetch went, as its provider says; of an access alone */
+    const char *auth_method;
+    const char *role;
+    const char *request;
+    const char *peer; /* who answered, as the kernel says */
     int64_t generation;
     const struct note_object *objects;
     size_t object_count;

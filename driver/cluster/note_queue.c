@@ -86,6 +86,11 @@ static Note *note_new(const struct volume_note *from)
     n->service_account = copy(from->service_account);
     n->class_name = copy(from->class_name);
     n->provider = copy(from->provider);
+    n->store = copy(from->store);
+    n->auth_method = copy(from->auth_method);
+    n->role = copy(from->role);
+    n->request = copy(from->request);
+    n->peer = copy(from->peer);
     n->generation = from->generation;
     n->took_ms = from->took_ms;
     n->changed = from->changed;

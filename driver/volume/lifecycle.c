@@ -464,7 +464,7 @@ static void say_farewell(struct lifecycle *app, const struct volume *v, int64_t 
 {
     struct farewell *f;
 
-    note_unpublish(app, v, took_ms);
+    note_unpublish(app, v, NULL, took_ms);
     report_volume(app, &v->record, false, NULL);
     if (!v->record.provider || !*v->record.provider)
         return;
@@ -482,24 +482,38 @@ static void say_farewell(struct lifecycle *app, const struct volume *v, int64_t 
 static int leave(struct lifecycle *app, struct volume *v, const char *target, struct error *err)
 {
     int64_t started = clock_mono_ms();
+    struct error mine = { 0 };
 
     if (!volume_leave(v)) {
         error_set(err, CODE_ABORTED, "volume %.100s: an unpublish is in progress", v->id);
         return error_reason(err, "Busy");
     }
     rotation_forget(app, v);
-    if (FAULT("unpublish.left", err) < 0 || clear(app, v->id, target, err) < 0 ||
-        FAULT("unpublish.cleared", err) < 0) {
+    if (FAULT("unpublish.left", &mine) < 0 || clear(app, v->id, target, &mine) < 0 ||
+        FAULT("unpublish.cleared", &mine) < 0) {
+        note_unpublish(app, v, &mine, clock_mono_ms() - started);
         pthread_mutex_lock(&v->lock);
         v->state = VOLUME_IDLE;
         v->work = NULL;
         pthread_mutex_unlock(&v->lock);
-        return -1;
+        return error_copy(err, &mine);
     }
     budget_change(&app->budget, -v->record.size_bytes);
     say_farewell(app, v, clock_mono_ms() - started);
     volume_table_remove(app->volumes, v);
     return FAULT("unpublish.end", err);
+}
+
+static int clear_unknown(struct lifecycle *app, const char *volume_id, const char *target,
+                         struct error *err)
+{
+    int64_t started = clock_mono_ms();
+    struct error mine = { 0 };
+    int result = clear(app, volume_id, target, &mine);
+
+    note_unpublish_unknown(app, volume_id, target, result < 0 ? &mine : NULL,
+                           clock_mono_ms() - started);
+    return result < 0 ? error_copy(err, &mine) : 0;
 }
 
 int lifecycle_unpublish(struct lifecycle *app, const char *volume_id, const char *target,
@@ -518,7 +532,7 @@ int lifecycle_unpublish(struct lifecycle *app, const char *volume_id, const char
     if (v && strcmp(v->record.target, target) == 0)
         result = leave(app, v, target, err);
     else
-        result = clear(app, volume_id, target, err);
+        result = clear_unknown(app, volume_id, target, err);
     metrics_add(app->metrics, result < 0 ? VM_NODE_UNPUBLISH_ERROR : VM_NODE_UNPUBLISH, os, 1);
     metrics_observe(app->metrics, VM_UNPUBLISH_SECONDS, NULL,
                     (double)(clock_mono_us() - started) / 1e6);

@@ -85,6 +85,11 @@ static void send_access(struct operation *op, struct volume_note *note)
 {
     autofree struct note_object *objects = NULL;
 
+    note->store = op->told.how.store;
+    note->auth_method = op->told.how.auth_method;
+    note->role = op->told.how.role;
+    note->request = op->told.how.request;
+    note->peer = op->told.peer;
     if (!note->err) {
         objects = objects_of(op, &note->object_count);
         note->objects = objects;
@@ -131,7 +136,8 @@ void note_refresh(struct operation *op, const struct refresh_before *before,
     send_access(op, &note);
 }
 
-void note_unpublish(struct lifecycle *app, const struct volume *v, int64_t took_ms)
+void note_unpublish(struct lifecycle *app, const struct volume *v, const struct error *err,
+                    int64_t took_ms)
 {
     struct volume_note note = note_of(&v->record, NOTE_UNPUBLISHED);
     autofree struct note_object *objects = xcalloc(v->record.version_count + 1, sizeof(*objects));
@@ -140,9 +146,25 @@ void note_unpublish(struct lifecycle *app, const struct volume *v, int64_t took_
         objects[i] = (struct note_object){ .id = v->record.versions[i].id,
                                            .version = v->record.versions[i].version };
     note.objects = objects;
-    note.object_count = v->record.version_count;
+    note.object_count = err ? 0 : v->record.version_count;
     note.is_news = false;
+    note.err = err;
     note.took_ms = took_ms;
+    send(app, &note);
+}
+
+void note_unpublish_unknown(struct lifecycle *app, const char *volume_id, const char *target,
+                            const struct error *err, int64_t took_ms)
+{
+    autofree char *pod_uid = target_pod_uid(&app->root, target);
+    const struct volume_note note = {
+        .kind = NOTE_UNPUBLISHED,
+        .volume_id = volume_id,
+        .pod_uid = pod_uid,
+        .err = err,
+        .took_ms = took_ms,
+    };
+
     send(app, &note);
 }
 

@@ -24,8 +24,13 @@ struct refresh_before {
 void note_refresh(struct operation *op, const struct refresh_before *before,
                   const struct error *err, int64_t took_ms);
 
-/* Its target is clear. */
-void note_unpublish(struct lifecycle *app, const struct volume *v, int64_t took_ms);
+/* Its target is clear; err: it is not, and will be tried again. */
+void note_unpublish(struct lifecycle *app, const struct volume *v, const struct error *err,
+                    int64_t took_ms);
+
+/* The same of a volume that nobody knows (any more): all that is known is what was asked. */
+void note_unpublish_unknown(struct lifecycle *app, const char *volume_id, const char *target,
+                            const struct error *err, int64_t took_ms);
 
 /* A republish's credentials were refused, for the first time in a row. Caller holds the lock. */
 void note_refused(struct lifecycle *app, const struct volume *v, const struct error *err);

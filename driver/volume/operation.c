@@ -257,6 +257,7 @@ int operation_fetch(struct operation *op, struct error *err)
         .urgent = op->urgent,
         .timeout_ms = left > FETCH_TIMEOUT_MS ? FETCH_TIMEOUT_MS : left,
         .cancel = &op->cancel,
+        .told = &op->told,
     };
     int64_t started = clock_mono_us();
     int result;
@@ -270,6 +271,7 @@ int operation_fetch(struct operation *op, struct error *err)
                          op->class->provider);
     if (FAULT("fetch.begin", err) < 0)
         return -1;
+    op->told = (struct source_told){ 0 };
     result = op->app->source->ops->fetch(op->app->source, &req, &op->files, err);
     observe_fetch(op, started, result == 0 ? CODE_OK : err ? err->code : CODE_UNKNOWN);
     if (result < 0)

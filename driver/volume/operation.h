@@ -18,6 +18,7 @@ struct operation {
     struct pairs attributes;        /* what the provider is told */
     struct credentials credentials; /* a copy: a republish may bring newer ones meanwhile */
     struct fileset files;
+    struct source_told told; /* of the fetch */
     struct target target;
     bool urgent;                     /* a publish */
     int64_t left_ms;                 /* until the caller's deadline */

@@ -2,6 +2,7 @@
 #include "driver/volume/provider_client.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 #include "driver/volume/provider_mount.h"
 #include "lib/base/log.h"
@@ -251,11 +252,26 @@ static void audiences_free(char **audiences, size_t count)
     free(audiences);
 }
 
+/* Who answered. A fetch that nobody answered tells nothing: the peer known is of one before. */
+static void tell_peer(struct provider_client *pc, const struct line *line, struct source_told *told)
+{
+    int len;
+
+    pthread_mutex_lock(&pc->lock);
+    len = snprintf(told->peer, sizeof(told->peer), "socket=%.150s uid=%u gid=%u", line->socket,
+                   line->peer.uid, line->peer.gid);
+    if (line->peer.pid > 0) /* else it is of a namespace that we do not see */
+        (void)snprintf(told->peer + len, sizeof(told->peer) - (size_t)len, " pid=%d",
+                       (int)line->peer.pid);
+    pthread_mutex_unlock(&pc->lock);
+}
+
 static int provider_fetch(struct source *self, const struct source_request *req,
                           struct fileset *ret, struct error *err)
 {
     struct provider_client *pc = (struct provider_client *)self;
     struct provider_mount mount = { .request = req };
+    struct error mine = { 0 };
     struct place place;
     int result;
 
@@ -265,10 +281,12 @@ static int provider_fetch(struct source *self, const struct source_request *req,
     mount.send_versions = pc->config.send_versions == SEND_VERSIONS_ALL ||
                           (pc->config.send_versions == SEND_VERSIONS_OWN && mount.own);
     mount.audiences = audiences_of(&pc->config, req->provider, &mount.audience_count);
-    result = provider_mount_call(place.client, &mount, ret, err);
+    result = provider_mount_call(place.client, &mount, ret, &mine);
+    if (req->told && mine.code != CODE_UNAVAILABLE)
+        tell_peer(pc, place.line, req->told);
     audiences_free(mount.audiences, mount.audience_count);
     line_leave(pc, &place);
-    return result;
+    return result < 0 ? error_copy(err, &mine) : 0;
 }
 
 static int provider_locate(struct source *self, const char *provider, struct error *err)

@@ -103,6 +103,11 @@ static int read_answer(V1alpha1__MountResponse *out, const struct provider_mount
     return 0;
 }
 
+static void hear(void *arg, const char *key, const char *value)
+{
+    fetch_how_take(arg, key, value);
+}
+
 static int call(struct rpc_client *client, const struct provider_mount *mount,
                 const V1alpha1__MountRequest *in, ProtobufCMessage **ret, struct error *err)
 {
@@ -113,6 +118,8 @@ static int call(struct rpc_client *client, const struct provider_mount *mount,
         .timeout_ms = mount->request->timeout_ms,
         .cancel = mount->request->cancel,
         .sensitive = true,
+        .told = mount->own && mount->request->told ? hear : NULL,
+        .told_arg = mount->request->told ? &mount->request->told->how : NULL,
     };
 
     if (FAULT("fetch.before_call", err) < 0)

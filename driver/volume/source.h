@@ -8,9 +8,18 @@
 
 #include "driver/volume/credentials.h"
 #include "lib/base/cancel.h"
+#include "lib/model/fetch_how.h"
 #include "lib/model/fileset.h"
 
 struct source;
+
+enum { SOURCE_PEER_MAX = 256 }; /* bytes incl. the final NUL */
+
+/* How a fetch went, also one that failed. All zero: nothing is known. */
+struct source_told {
+    struct fetch_how how;       /* in the provider's own words */
+    char peer[SOURCE_PEER_MAX]; /* who answered, as the kernel says: socket, uid, gid, pid */
+};
 
 /* Everything is borrowed for the length of the call. */
 struct source_request {
@@ -25,6 +34,7 @@ struct source_request {
     bool urgent;            /* a publish: goes before rotations */
     int64_t timeout_ms;
     struct cancel *cancel;
+    struct source_told *told; /* zeroed by the caller; NULL: nobody wants to know */
 };
 
 /* One row of `locketctl status`. Texts live as long as the callback. */

@@ -80,14 +80,31 @@ static const char *below(const struct target_root *root, const char *path)
 }
 
 /* kubelet's shape: .../pods/<uid>/volumes/... Source: kubernetes pkg/volume/csi/csi_mounter.go. */
-static bool is_of_other_pod(const char *rest, const char *pod_uid)
+static const char *pod_of(const char *rest, size_t *ret_len)
 {
     const char *uid = str_starts(rest, "pods/") ? rest + 5 : NULL;
-    size_t len = uid ? strcspn(uid, "/") : 0;
 
-    if (!uid || !pod_uid || !*pod_uid || !str_starts(uid + len, "/volumes/"))
+    *ret_len = uid ? strcspn(uid, "/") : 0;
+    return uid && str_starts(uid + *ret_len, "/volumes/") ? uid : NULL;
+}
+
+static bool is_of_other_pod(const char *rest, const char *pod_uid)
+{
+    size_t len;
+    const char *uid = pod_of(rest, &len);
+
+    if (!uid || !pod_uid || !*pod_uid)
         return false;
     return strlen(pod_uid) != len || memcmp(uid, pod_uid, len) != 0;
+}
+
+char *target_pod_uid(const struct target_root *root, const char *path)
+{
+    const char *rest = below(root, path);
+    size_t len = 0;
+    const char *uid = rest ? pod_of(rest, &len) : NULL;
+
+    return uid ? xstrndup(uid, len) : xstrdup("");
 }
 
 int target_check(const struct target_root *root, const char *path, const char *pod_uid,

@@ -40,6 +40,9 @@ void target_done(struct target *t);
 must_check int target_check(const struct target_root *root, const char *path, const char *pod_uid,
                             struct error *err);
 
+/* The pod of a checked path of kubelet's shape; "" of any other. Ownership: the caller frees. */
+char *target_pod_uid(const struct target_root *root, const char *path);
+
 /* Opens the parent, following no link below the root. create: makes missing folders (0750).
  * *ret_found is false when a folder on the way is missing (and not created); then *ret is empty.
  * Errors: as target_check; INVALID_ARGUMENT for a link on the way; else by errno. */

@@ -50,6 +50,7 @@ static int once(const struct vault_session *s, const struct vault_call *call, co
     }
     if (request.timeout_ms <= 0)
         return error_set(err, CODE_DEADLINE_EXCEEDED, "%s %s: no time is left", call->method, url);
+    s->req->how->calls++;
     return http_call(s->vault->http, &request, ret, err);
 }
 

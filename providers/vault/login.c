@@ -23,7 +23,8 @@ static bool is_printable(const char *text)
     return true;
 }
 
-static int read_auth(const struct http_reply *reply, struct lease *ret, struct error *err)
+static int read_auth(const struct vault_session *s, const struct http_reply *reply,
+                     struct lease *ret, struct error *err)
 {
     struct tree *t autotree = NULL;
     const struct tree *auth;
@@ -37,6 +38,7 @@ static int read_auth(const struct http_reply *reply, struct lease *ret, struct e
             err->code = CODE_UNAVAILABLE; /* whoever answered, it was not the store */
         return error_within(err, "the answer to the login");
     }
+    vault_note_request(s, t);
     auth = tree_get(t, "auth");
     token = tree_get_text(auth, "client_token");
     if (!token || !*token || !is_printable(token))
@@ -76,17 +78,13 @@ static int take_jwt(const struct vault_session *s, char **ret, struct error *err
 }
 
 /* kubernetes and jwt mounts take the same body; AppRole its own. */
-static int log_in(void *arg, struct lease *ret, struct error *err)
+static int log_in_once(const struct vault_session *s, struct lease *ret, struct error *err)
 {
-    const struct vault_session *s = arg;
     const struct vault_identity *id = s->id;
     struct strbuf text CLEANUP(strbuf_done) = { .sensitive = true };
     struct secret body CLEANUP(secret_done) = { 0 };
     struct http_reply reply CLEANUP(http_reply_done) = { 0 };
-    autofree char *path = str_printf(
-        "/v1/auth/%s/login", id->role_id && pairs_get(&s->req->params, "vaultAuthMountPath") == NULL
-                                 ? "approle"
-                                 : id->mount);
+    autofree char *path = str_printf("/v1/auth/%s/login", vault_auth_mount(s));
     struct vault_call call = { .method = "POST", .path = path, .body = &body };
     char *jwt autowipe = NULL;
 
@@ -112,7 +110,17 @@ static int log_in(void *arg, struct lease *ret, struct error *err)
                             "%.64s/%.64s, audience \"%.64s\"",
                             id->role, id->ns, id->pod_ns, id->service_account, id->audience);
     }
-    return read_auth(&reply, ret, err);
+    return read_auth(s, &reply, ret, err);
+}
+
+static int log_in(void *arg, struct lease *ret, struct error *err)
+{
+    const struct vault_session *s = arg;
+    int result = log_in_once(s, ret, err);
+
+    s->req->how->logins += result == 0;
+    s->req->how->logins_failed += result < 0;
+    return result;
 }
 
 /* Everything that decides whom a token speaks for, and where. The jwt itself is not part of it:

@@ -73,6 +73,18 @@ must_check int vault_request(const struct vault_session *s, const struct vault_c
  * name rules, not values) shortened. Returns -1. */
 int vault_refused(const struct vault_call *call, const struct http_reply *reply, struct error *err);
 
+/* Tells how the session goes about it: where, as what. */
+void vault_note_session(const struct vault_session *s);
+
+/* Tells the id that Vault gave to a call, by its answer. */
+void vault_note_request(const struct vault_session *s, const struct tree *reply);
+
+/* Tells of a lease that was handed out. */
+void vault_note_lease(const struct vault_session *s, const struct lease_got *got);
+
+/* The auth mount that the session logs in at. Borrowed. */
+const char *vault_auth_mount(const struct vault_session *s);
+
 /* A token for the session's identity: cached while fresh, else a login (one at a time per
  * identity). A cached one that meets a 403 may have been revoked. Ownership: secret_done. */
 must_check int vault_token(const struct vault_session *s, struct lease_got *ret, struct error *err);

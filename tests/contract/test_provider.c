@@ -166,8 +166,10 @@ static int fetch(const struct rig *rig, const char *const *names, struct fileset
 {
     struct strbuf objects CLEANUP(strbuf_done) = { 0 };
     struct fetch_request req CLEANUP(request_done) = { 0 };
+    struct fetch_how how = { 0 };
     V1alpha1__MountRequest in = V1ALPHA1__MOUNT_REQUEST__INIT;
     autofree char *attributes = NULL;
+    int result;
 
     for (size_t i = 0; names[i]; i++) {
         strbuf_add_text(&objects, i ? ", " : "");
@@ -193,7 +195,10 @@ static int fetch(const struct rig *rig, const char *const *names, struct fileset
         return -1;
     req.volume_id = "v1";
     req.left_ms = 10000;
-    return rig->provider->ops->fetch(rig->provider, &req, ret, err);
+    req.how = &how;
+    result = rig->provider->ops->fetch(rig->provider, &req, ret, err);
+    assert_true(result < 0 || (*how.store && how.calls > 0)); /* where it went is told */
+    return result;
 }
 
 static void must_fetch(const struct rig *rig, const char *const *names, struct fileset *ret)

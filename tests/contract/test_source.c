@@ -37,6 +37,7 @@ static int script_fetch(struct provider *self, const struct fetch_request *req, 
                               .gid = (gid_t)FILE_OWNER_UNSET };
 
     (void)self;
+    fetch_how_text(req->how->store, "the store");
     while (__atomic_load_n(&script.hang, __ATOMIC_SEQ_CST) && !cancel_is_raised(req->cancel))
         clock_sleep_ms(1);
     if (script.err.code)
@@ -131,7 +132,11 @@ static void unmake_client(struct rig *rig)
 
 static void make_double(struct rig *rig)
 {
+    struct source_told told = { .peer = "uid=0" };
+
+    fetch_how_text(told.how.store, "the store");
     rig->source = source_double_new();
+    source_double_tell(rig->source, &told);
 }
 
 static void put_double(struct rig *rig, const char *path, const char *text)
@@ -170,8 +175,8 @@ static struct rig rigs[] = {
       .unmake = unmake_double },
 };
 
-static int fetch(const struct rig *rig, struct cancel *cancel, struct fileset *ret,
-                 struct error *err)
+static int fetch_told(const struct rig *rig, struct cancel *cancel, struct source_told *told,
+                      struct fileset *ret, struct error *err)
 {
     static const struct pairs no_attributes;
     static const struct credentials no_credentials;
@@ -181,9 +186,16 @@ static int fetch(const struct rig *rig, struct cancel *cancel, struct fileset *r
                                   .attributes = &no_attributes,
                                   .credentials = &no_credentials,
                                   .timeout_ms = PATIENCE_MS,
-                                  .cancel = cancel };
+                                  .cancel = cancel,
+                                  .told = told };
 
     return rig->source->ops->fetch(rig->source, &req, ret, err);
+}
+
+static int fetch(const struct rig *rig, struct cancel *cancel, struct fileset *ret,
+                 struct error *err)
+{
+    return fetch_told(rig, cancel, NULL, ret, err);
 }
 
 /* --- what all must do --------------------------------------------------------------------------
@@ -245,6 +257,23 @@ static void an_error_keeps_its_code_and_adds_nothing(struct rig *rig)
             fail_msg("%s: %s: %s", rig->name, code_name(err.code), err.msg);
         assert_int_equal(set.count, 0);
         assert_int_equal(set.version_count, 0);
+    }
+    rig->refuse(rig, NULL);
+}
+
+static void how_it_went_is_told_of_an_answer_and_of_a_failure(struct rig *rig)
+{
+    struct error wrong = { 0 };
+
+    (void)error_set(&wrong, CODE_PERMISSION_DENIED, "no");
+    for (int fails = 0; fails < 2; fails++) {
+        struct fileset set CLEANUP(fileset_done) = { 0 };
+        struct source_told told = { 0 };
+
+        rig->refuse(rig, fails ? &wrong : NULL);
+        assert_int_equal(fetch_told(rig, NULL, &told, &set, NULL), -fails);
+        assert_string_equal(told.how.store, "the store");
+        assert_non_null(strstr(told.peer, "uid=0"));
     }
     rig->refuse(rig, NULL);
 }
@@ -319,9 +348,13 @@ static void a_release_never_fails_and_rows_are_told(struct rig *rig)
 }
 
 static void (*const contract[])(struct rig *rig) = {
-    a_provider_is_there_or_told_to_be_missing, no_files_are_a_fine_answer,
-    files_and_versions_arrive_whole,           an_error_keeps_its_code_and_adds_nothing,
-    a_cancel_ends_a_fetch_that_hangs,          several_may_fetch_at_a_time,
+    a_provider_is_there_or_told_to_be_missing,
+    no_files_are_a_fine_answer,
+    files_and_versions_arrive_whole,
+    an_error_keeps_its_code_and_adds_nothing,
+    how_it_went_is_told_of_an_answer_and_of_a_failure,
+    a_cancel_ends_a_fetch_that_hangs,
+    several_may_fetch_at_a_time,
     a_release_never_fails_and_rows_are_told,
 };
 

@@ -160,6 +160,11 @@ static void double_note(struct cluster *self, const struct volume_note *note)
     n->last = *note;
     n->last.volume_id = n->last.pod_ns = n->last.pod_name = n->last.pod_uid = NULL;
     n->last.credential = n->last.service_account = n->last.class_name = n->last.provider = NULL;
+    (void)snprintf(n->pod_uid, sizeof(n->pod_uid), "%s", note->pod_uid ? note->pod_uid : "");
+    (void)snprintf(n->how, sizeof(n->how), "%s|%s|%s|%s|%s", note->store ? note->store : "",
+                   note->auth_method ? note->auth_method : "", note->role ? note->role : "",
+                   note->request ? note->request : "", note->peer ? note->peer : "");
+    n->last.store = n->last.auth_method = n->last.role = n->last.request = n->last.peer = NULL;
     n->last.objects = NULL;
     n->last.err = NULL;
     keep_change(n, note);

@@ -28,6 +28,8 @@ struct noted {
     size_t news;
     struct volume_note last; /* its texts are NULL */
     enum code code;
+    char pod_uid[64];
+    char how[256];          /* "STORE|AUTH METHOD|ROLE|REQUEST|PEER" */
     char first_change[256]; /* "ID BEFORE VERSION" of the first object that has another version */
 };
 

@@ -14,6 +14,7 @@ struct source_double {
     struct error err;
     bool hang;
     size_t fetches;
+    struct source_told told;
 };
 
 static int double_find(struct source *self, const char *provider, struct error *err)
@@ -66,6 +67,8 @@ static int double_fetch(struct source *self, const struct source_request *req, s
         return error_set(err, CODE_CANCELLED, "cancelled");
     pthread_mutex_lock(&d->lock);
     d->fetches++;
+    if (req->told)
+        *req->told = d->told;
     result = d->err.code ? error_copy(err, &d->err) : add_all(d, &set, err);
     pthread_mutex_unlock(&d->lock);
     if (result < 0)
@@ -150,6 +153,15 @@ void source_double_hang(struct source *self, bool hang)
 
     pthread_mutex_lock(&d->lock);
     d->hang = hang;
+    pthread_mutex_unlock(&d->lock);
+}
+
+void source_double_tell(struct source *self, const struct source_told *told)
+{
+    struct source_double *d = (struct source_double *)self;
+
+    pthread_mutex_lock(&d->lock);
+    d->told = *told;
     pthread_mutex_unlock(&d->lock);
 }
 

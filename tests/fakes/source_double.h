@@ -24,6 +24,9 @@ void source_double_fail(struct source *self, const struct error *err);
 /* Lets every fetch wait until it is cancelled (true) or answer at once. */
 void source_double_hang(struct source *self, bool hang);
 
+/* What every fetch tells of itself from now on. */
+void source_double_tell(struct source *self, const struct source_told *told);
+
 /* How many fetches were begun. */
 size_t source_double_fetches(struct source *self);
 

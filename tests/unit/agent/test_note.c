@@ -116,6 +116,23 @@ static void a_line_has_the_time_of_the_access_and_the_tokens_id(void **state)
     tree_free(c.lines);
 }
 
+static void a_line_has_how_it_was_fetched(void **state)
+{
+    Note n = access_of(KIND(REFRESHED), 0, "");
+    autofree char *text = NULL;
+
+    (void)state;
+    n.store = (char *)"https://vault:8200";
+    n.auth_method = (char *)"auth/kubernetes";
+    n.role = (char *)"app";
+    n.request = (char *)"r-1,r-2";
+    n.peer = (char *)"socket=/s uid=0";
+    text = written_of(&n);
+    assert_non_null(strstr(text, "\"provider\":\"vault\",\"store\":\"https://vault:8200\","
+                                 "\"auth_method\":\"auth/kubernetes\",\"role\":\"app\","
+                                 "\"peer\":\"socket=/s uid=0\",\"request\":\"r-1,r-2\""));
+}
+
 static void what_the_driver_lost_is_told_by_the_chain(void **state)
 {
     Note n = access_of(KIND(PUBLISHED), 0, "");
@@ -198,6 +215,7 @@ int main(void)
         in_folder(each_access_has_its_line_and_nothing_else_has),
         in_folder(an_objects_name_version_file_and_size_are_told),
         in_folder(a_line_has_the_time_of_the_access_and_the_tokens_id),
+        in_folder(a_line_has_how_it_was_fetched),
         in_folder(what_the_driver_lost_is_told_by_the_chain),
         in_folder(a_note_without_volume_or_kind_is_refused),
         in_folder(without_an_audit_nothing_is_admitted),

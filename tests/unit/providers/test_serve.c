@@ -15,6 +15,8 @@ static struct double_store {
     const char *contents;
     const char *version;
     const char *says; /* the error; NULL: succeeds */
+    const char *address;
+    const char *request;
 } store;
 
 static int double_fetch(struct provider *self, const struct fetch_request *req, struct fileset *ret,
@@ -27,6 +29,9 @@ static int double_fetch(struct provider *self, const struct fetch_request *req, 
                               .gid = FILE_OWNER_UNSET };
 
     (void)self;
+    fetch_how_text(req->how->store, store.address);
+    fetch_how_add(req->how->request, store.request);
+    req->how->calls = 2;
     if (store.says)
         return error_set(err, CODE_INTERNAL, "%s", store.says);
     file.contents = secret_copy(store.contents, strlen(store.contents));
@@ -44,7 +49,7 @@ static int set_up(void **state)
     static ProtobufCService *services[1];
 
     (void)state;
-    store.base.ops = &double_ops;
+    store = (struct double_store){ .base.ops = &double_ops, .address = "", .request = "" };
     provider_service_init(&service, &store.base);
     services[0] = &service.service.base;
     client = rpc_client_new_local(services, 1);
@@ -83,6 +88,11 @@ static V1alpha1__MountResponse *mount_it(const V1alpha1__MountRequest *in, struc
 
     return rpc_client_call(client, &call, &reply, err) < 0 ? NULL
                                                            : (V1alpha1__MountResponse *)reply;
+}
+
+static void hear(void *arg, const char *key, const char *value)
+{
+    fetch_how_take(arg, key, value);
 }
 
 static const struct {
@@ -166,9 +176,69 @@ static void bytes_that_the_caller_has_do_not_travel_again(void **state)
     }
 }
 
+/* What a Mount says beside its answer. */
+static struct fetch_how how_of_mount(void)
+{
+    V1alpha1__MountRequest in = request();
+    struct fetch_how how = { 0 };
+    struct rpc_request call = { .service = &v1alpha1__csidriver_provider__descriptor,
+                                .method = "Mount",
+                                .in = &in.base,
+                                .told = hear,
+                                .told_arg = &how };
+    ProtobufCMessage *reply = NULL;
+
+    (void)!rpc_client_call(client, &call, &reply, NULL);
+    rpc_reply_free(reply);
+    return how;
+}
+
+static void how_it_went_is_told_beside_an_answer_and_beside_a_failure(void **state)
+{
+    static const char *const ends[] = { NULL, "no such path" };
+
+    (void)state;
+    store.contents = PASSWORD;
+    store.version = "v1";
+    store.address = "https://vault:8200";
+    store.request = "1f0e8c1a";
+    for (size_t i = 0; i < COUNT_OF(ends); i++) {
+        struct fetch_how how;
+
+        store.says = ends[i];
+        how = how_of_mount();
+        assert_string_equal(how.store, "https://vault:8200");
+        assert_string_equal(how.request, "1f0e8c1a");
+        assert_int_equal(how.calls, 2);
+    }
+    store.says = NULL;
+}
+
+static const struct {
+    const char *id;
+    const char *told;
+} ids[] = {
+    { "r-1", "r-1" },           { PASSWORD, "" }, { "hunter2-", "" },
+    { "x-" PASSWORD "-y", "" }, { TOKEN, "" },    { "eyJzdWIiOiJ3ZWIifQ", "" },
+};
+
+static void a_store_that_calls_its_answer_by_what_it_was_sent_tells_no_secret(void **state)
+{
+    (void)state;
+    store.contents = PASSWORD;
+    store.version = "v1";
+    for (size_t i = 0; i < COUNT_OF(ids); i++) {
+        store.request = ids[i].id;
+        assert_string_equal(how_of_mount().request, ids[i].told);
+    }
+    store.request = "";
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(how_it_went_is_told_beside_an_answer_and_beside_a_failure),
+        cmocka_unit_test(a_store_that_calls_its_answer_by_what_it_was_sent_tells_no_secret),
         cmocka_unit_test(an_error_holds_nothing_of_what_was_sent),
         cmocka_unit_test(bytes_that_the_caller_has_do_not_travel_again),
     };

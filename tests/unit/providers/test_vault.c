@@ -12,6 +12,7 @@
 static struct vault_fake fake;
 static struct provider_config config;
 static struct provider *store;
+static struct fetch_how how; /* of the last fetch */
 
 static int set_up(void **state)
 {
@@ -62,6 +63,8 @@ static int fetch(const struct wish *wish, struct fileset *ret, struct error *err
         return -1;
     req.volume_id = wish->volume ? wish->volume : "v1";
     req.left_ms = 10000;
+    how = (struct fetch_how){ 0 };
+    req.how = &how;
     return store->ops->fetch(store, &req, ret, err);
 }
 
@@ -136,12 +139,68 @@ static void each_answer_is_a_file_or_an_error(void **state)
     }
 }
 
-/* --- calls and leases --------------------------------------------------------------------------
- */
-
 #define PAIR(path)                                                                                 \
     "[{objectName: a, secretPath: " path ", secretKey: username}, "                                \
     "{objectName: b, secretPath: " path ", secretKey: password}]"
+
+/* --- how it went -------------------------------------------------------------------------------
+ */
+
+static void a_read_tells_where_as_what_and_by_which_requests(void **state)
+{
+    struct wish wish = { .objects = ONE("secret/data/db"), .pod = "how" };
+    struct fileset set CLEANUP(fileset_done) = { 0 };
+
+    (void)state;
+    assert_int_equal(fetch(&wish, &set, NULL), 0);
+    assert_string_equal(how.store, fake.server.url);
+    assert_string_equal(how.auth_method, "auth/kubernetes");
+    assert_string_equal(how.role, "app");
+    assert_true(str_starts(how.request, "r,r-")); /* the login's, and the read's */
+    assert_int_equal(how.calls, 2);
+    assert_int_equal(how.logins, 1);
+    assert_int_equal(how.leases + how.leases_kept + how.expires_at_unix_ms, 0);
+    assert_int_equal(how.own_versions, 1);
+    fileset_done(&set);
+    assert_int_equal(fetch(&wish, &set, NULL), 0); /* with the same token */
+    assert_int_equal(how.calls, 1);
+    assert_int_equal(how.logins, 0);
+}
+
+static void a_lease_that_is_kept_costs_no_call_and_tells_its_end(void **state)
+{
+    struct wish wish = { .objects = PAIR("database/creds/mine"), .volume = "how", .pod = "lease" };
+    struct fileset set CLEANUP(fileset_done) = { 0 };
+    struct fetch_how first;
+
+    (void)state;
+    assert_int_equal(fetch(&wish, &set, NULL), 0);
+    first = how;
+    assert_int_equal(first.leases, 1);
+    assert_in_range(first.expires_at_unix_ms - clock_unix_ms(), 60 * 1000, 3600 * 1000);
+    fileset_done(&set);
+    assert_int_equal(fetch(&wish, &set, NULL), 0);
+    assert_int_equal(how.calls, 0);
+    assert_int_equal(how.leases_kept, 1); /* two objects, one lease */
+    assert_int_equal(how.leases_failed, 0);
+    assert_in_range(how.expires_at_unix_ms, first.expires_at_unix_ms - 100,
+                    first.expires_at_unix_ms + 100);
+    assert_non_null(strstr(first.request, how.request)); /* by which it was made */
+}
+
+static void a_login_that_fails_is_told(void **state)
+{
+    struct wish wish = { .role = "unknown", .objects = ONE("secret/data/db"), .pod = "refused" };
+    struct fileset set CLEANUP(fileset_done) = { 0 };
+
+    (void)state;
+    assert_int_equal(fetch(&wish, &set, NULL), -1);
+    assert_int_equal(how.logins_failed, 1);
+    assert_string_equal(how.role, "unknown");
+}
+
+/* --- calls and leases --------------------------------------------------------------------------
+ */
 
 static char *text_of(const struct fileset *set, const char *path)
 {
@@ -310,6 +369,9 @@ static void tls_is_never_given_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_read_tells_where_as_what_and_by_which_requests),
+        cmocka_unit_test(a_lease_that_is_kept_costs_no_call_and_tells_its_end),
+        cmocka_unit_test(a_login_that_fails_is_told),
         cmocka_unit_test(tls_is_never_given_up),
         cmocka_unit_test(each_answer_is_a_file_or_an_error),
         cmocka_unit_test(dynamic_credentials_are_made_once_per_lease_and_volume),

@@ -69,6 +69,53 @@ static void a_publish_and_its_end_are_each_noted_and_no_news(void **state)
     assert_int_equal(noted(NOTE_PUBLISHED).news + noted(NOTE_UNPUBLISHED).news, 0);
 }
 
+static void an_unpublish_of_a_volume_that_nobody_knows_is_noted(void **state)
+{
+    (void)state;
+    assert_int_equal(lifecycle_unpublish(&w.app, "csi-9", w.target, NULL), 0);
+    assert_int_equal(noted(NOTE_UNPUBLISHED).count, 1);
+    assert_int_equal(noted(NOTE_UNPUBLISHED).code, CODE_OK);
+    assert_string_equal(noted(NOTE_UNPUBLISHED).pod_uid, "u1"); /* of the path */
+}
+
+static void an_unpublish_that_fails_is_noted_and_so_is_the_next(void **state)
+{
+    autofree char *below = str_printf("%s/link", w.root);
+    autofree char *target = str_printf("%s/mount", below);
+    struct error err = { 0 };
+
+    (void)state;
+    publish();
+    assert_int_equal(symlink("/etc", below), 0);
+    assert_int_equal(lifecycle_unpublish(&w.app, "csi-1", target, &err), -1);
+    assert_int_equal(err.code, CODE_INVALID_ARGUMENT);
+    assert_int_equal(noted(NOTE_UNPUBLISHED).count, 1);
+    assert_int_equal(noted(NOTE_UNPUBLISHED).code, CODE_INVALID_ARGUMENT);
+    assert_int_equal(lifecycle_unpublish(&w.app, "csi-1", w.target, NULL), 0);
+    assert_int_equal(noted(NOTE_UNPUBLISHED).count, 2);
+    assert_int_equal(noted(NOTE_UNPUBLISHED).code, CODE_OK);
+}
+
+static void an_access_is_noted_with_how_it_went_also_when_it_failed(void **state)
+{
+    static const char how[] = "https://vault:8200|auth/kubernetes|app|r-1|socket=s uid=0";
+    struct source_told told = { .peer = "socket=s uid=0" };
+
+    (void)state;
+    fetch_how_text(told.how.store, "https://vault:8200");
+    fetch_how_text(told.how.auth_method, "auth/kubernetes");
+    fetch_how_text(told.how.role, "app");
+    fetch_how_add(told.how.request, "r-1");
+    source_double_tell(w.app.source, &told);
+    publish();
+    assert_string_equal(noted(NOTE_PUBLISHED).how, how);
+    fail_fetches(CODE_PERMISSION_DENIED);
+    assert_int_equal(refresh(), -1);
+    assert_string_equal(noted(NOTE_REFRESHED).how, how);
+    assert_int_equal(lifecycle_unpublish(&w.app, "csi-1", w.target, NULL), 0);
+    assert_string_equal(noted(NOTE_UNPUBLISHED).how, "||||"); /* no store was asked */
+}
+
 static void a_publish_that_fails_is_noted_with_its_code(void **state)
 {
     (void)state;
@@ -245,6 +292,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         in_life(a_publish_and_its_end_are_each_noted_and_no_news),
+        in_life(an_unpublish_of_a_volume_that_nobody_knows_is_noted),
+        in_life(an_unpublish_that_fails_is_noted_and_so_is_the_next),
+        in_life(an_access_is_noted_with_how_it_went_also_when_it_failed),
         in_life(a_publish_that_fails_is_noted_with_its_code),
         in_life(a_rotation_is_news_and_says_from_what_to_what),
         in_life(a_volume_that_fails_is_news_once_and_again_when_it_works),

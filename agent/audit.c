@@ -133,7 +133,6 @@ static void wait_for_try(struct audit *a)
 static bool write_line(struct audit *a, const char *members)
 {
     struct strbuf line CLEANUP(strbuf_done) = { 0 };
-    int64_t begin_us = clock_mono_us();
     struct chain_head next;
     struct error err = { 0 };
     bool written = false;
@@ -145,13 +144,15 @@ static bool write_line(struct audit *a, const char *members)
         return false;
     }
     while (!written && !is_time_up(a)) {
+        int64_t begin_us = clock_mono_us();
+
         written = audit_sink_write(a->sink, &line, WAIT_MS, &err) == 0;
         if (!written) {
             has_failed(a, &err);
             wait_for_try(a);
         }
+        count(a, a->metrics.blocked_seconds, (double)(clock_mono_us() - begin_us) / 1e6);
     }
-    count(a, a->metrics.blocked_seconds, (double)(clock_mono_us() - begin_us) / 1e6);
     if (written)
         was_written(a, &next);
     return written;
@@ -227,8 +228,9 @@ static void give_back(struct audit *a, size_t len)
 static void enqueue(struct audit *a, struct strbuf *members)
 {
     struct job *job = xcalloc(1, sizeof(*job));
+    size_t len = members->len; /* before it is taken: initializers have no order */
 
-    *job = (struct job){ .audit = a, .len = members->len, .members = strbuf_take(members) };
+    *job = (struct job){ .audit = a, .len = len, .members = strbuf_take(members) };
     if (reserve(a, job->len)) {
         if (work_submit(a->pool, job_run, job, NULL) == 0)
             return;

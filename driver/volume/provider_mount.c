@@ -118,7 +118,7 @@ static int call(struct rpc_client *client, const struct provider_mount *mount,
         .timeout_ms = mount->request->timeout_ms,
         .cancel = mount->request->cancel,
         .sensitive = true,
-        .told = mount->own && mount->request->told ? hear : NULL,
+        .told = mount->request->told ? hear : NULL,
         .told_arg = mount->request->told ? &mount->request->told->how : NULL,
     };
 

@@ -272,8 +272,11 @@ def each_access_has_one_line_of_who_what_and_when(world):
     line = world.wait_for_line(pod, "publish")
     for key, value in {"cluster": "c1", "node": "n1", "namespace": "shop", "pod": "audited",
                        "service_account": "default", "volume": pod.volume_id, "class": "app",
-                       "provider": "file", "code": "OK", "generation": 1}.items():
+                       "provider": "file", "store": f"file://{world.document}", "code": "OK",
+                       "generation": 1}.items():
         expect_equal(line[key], value, key)
+    expect(re.fullmatch(rf"socket={world.node.providers}/file.sock uid=0 gid=0 pid=[0-9]+",
+                        line["peer"]), line["peer"])
     objects = {o["name"]: o for o in line["objects"]}
     expect_equal(sorted(objects), ["password", "user"], "objects")
     expect_equal(objects["user"]["bytes"], len(f"{MARK}-joe"), "bytes")
@@ -287,8 +290,11 @@ def each_access_has_one_line_of_who_what_and_when(world):
     pod.must_publish("app")  # kubelet's next: nothing is accessed
     pod.unpublish()
     world.wait_for_line(pod, "unpublish", code="OK")
+    pod.unpublish()  # which nobody knows any more
+    wait_until(lambda: len(world.lines_of(pod)) > 4, 10, "a line of an unknown volume")
     expect_equal([x["event"] for x in world.lines_of(pod)],
-                 ["publish", "rotate", "rotate", "unpublish"], "lines")
+                 ["publish", "rotate", "rotate", "unpublish", "unpublish"], "lines")
+    expect("class" not in world.lines_of(pod)[-1], "what nobody knows is told")
 
 
 @test
@@ -414,6 +420,38 @@ def a_reader_that_does_not_read_costs_nobody_a_wait_and_loses_no_line(world):
         lines = reader.read_all(world.programs)
     events = [line["event"] for line in lines if line.get("pod") == "slow"]
     expect_equal(events, ["publish"] + 20 * ["rotate"] + ["unpublish"], "lines that waited")
+    expect_equal([line["seq"] for line in lines], list(range(1, len(lines) + 1)), "their numbers")
+    world.start_agent()
+
+
+@test
+def what_does_not_fit_the_queue_is_counted_and_the_chain_says_so(world):
+    """Lines of 64 KiB: 256 of them are all that may wait."""
+    keys = [f"key-{i:04}" for i in range(800)]
+    world.write({**world.values_of("many"), **{key: MARK for key in keys}})
+    world.make_class("all", "shop", keys)
+    world.programs.stop("agent")
+    reader = Reader(world)
+    try:
+        pod = world.publish("greedy", "all")
+
+        def refresh():
+            for _ in range(20):
+                world.node.must_refresh(pod, changed=False)
+            return world.metric("locket_agent_audit_dropped_total") > 20
+
+        wait_until(refresh, 60, "dropped lines")
+        expect_equal(world.metric("locket_agent_audit_failing"), 1, "the audit failing")
+        expect(world.metric("locket_agent_audit_blocked_seconds_total") > 0, "blocked for no time")
+        pod.unpublish()
+        wait_until(lambda: world.metric("locket_agent_volumes") == 0, 10, "the unpublish told")
+        dropped = world.metric("locket_agent_audit_dropped_total")
+    finally:
+        lines = reader.read_all(world.programs)
+        world.write(world.values_of("old"))
+    told = sum(line["count"] for line in lines if line["event"] == "dropped")
+    expect(told >= dropped > 20, f"{told} of {dropped} are told")
+    expect(sum(line.get("volume") == pod.volume_id for line in lines) > 200, "what did fit")
     expect_equal([line["seq"] for line in lines], list(range(1, len(lines) + 1)), "their numbers")
     world.start_agent()
 

@@ -42,12 +42,12 @@ class Store:
             return 403, {"errors": ["permission denied"]}
         token = f"t-{len(self.jwts)}"
         self.tokens.add(token)
-        return 200, {"auth": {"client_token": token, "lease_duration": 3600}}
+        return 200, {"request_id": "login-1", "auth": {"client_token": token, "lease_duration": 3600}}
 
     def read(self, token):
         if token not in self.tokens:
             return 403, {"errors": ["permission denied"]}
-        return 200, {"data": {"password": f"p-{len(self.jwts)}"}}
+        return 200, {"request_id": "read-1", "data": {"password": f"p-{len(self.jwts)}"}}
 
     def claims(self):
         """What the last token says."""
@@ -82,6 +82,11 @@ class Migrated(World):
 
     preset = "overlays/migration"
 
+    def __init__(self, programs):
+        self.agent_log = programs.folder / "audit.log"
+        self.agent_flags = (f"--audit-log={self.agent_log}",)
+        super().__init__(programs)
+
     def prepare_cluster(self):
         super().prepare_cluster()
         self.store = Store(self.cluster)
@@ -103,6 +108,15 @@ class Migrated(World):
             lambda: accepts(self.node.providers / "vault.sock"),
             {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(self.cluster.port)})
 
+    def audited(self, pod_uid):
+        """The audit's first line of a pod."""
+        def found():
+            lines = [json.loads(line) for line in self.agent_log.read_text().splitlines()]
+            return next((line for line in lines if line.get("pod_uid") == pod_uid
+                         and line["code"] == "OK"), None)
+
+        return wait_until(found, 10, "a line of the audit")
+
     def minted(self):
         """Tokens that were asked for, as (user, status)."""
         return [(call["user"]["username"].rpartition(":")[2], call["responseStatus"]["code"])
@@ -114,6 +128,18 @@ def the_preset_starts_the_provider_so(world):
     args = json.loads(world.cluster.kubectl("get", "daemonset", "-n", "kube-system", PROVIDER, "-o", "json"))[
         "spec"]["template"]["spec"]["containers"][0]["args"]
     expect("--mint-tokens" in args, f"{args}")
+
+
+@test
+def the_audit_says_how_a_store_was_asked(world):
+    asked = world.make_pod("asked")
+    wait_until(lambda: asked.publish("db").code == "OK", 30, "the publish, once the role holds")
+    line = world.audited(asked.uid)
+    told = {key: line.get(key) for key in ("store", "auth_method", "role", "request")}
+    expect_equal(told, {"store": world.store.url, "auth_method": "auth/kubernetes", "role": "app",
+                        "request": "login-1,read-1"}, "how")
+    expect(line["peer"].startswith(f"socket={world.node.providers}/vault.sock uid=0"), line["peer"])
+    asked.unpublish()
 
 
 @test

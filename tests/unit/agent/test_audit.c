@@ -340,6 +340,29 @@ static void a_sink_that_nobody_reads_holds_up_nobody_and_the_chain_tells_the_los
     metrics_free(m);
 }
 
+/* The longest lines: their bytes are too many long before their number is. */
+static void lines_that_wait_have_a_ceiling_in_bytes(void **state)
+{
+    enum { OBJECTS = 2000, MORE = 20 };
+    struct audit *a = begin(&(struct audit_config){ .path = "-" });
+    struct audit_object *many = xcalloc(OBJECTS, sizeof(*many));
+    struct audit_entry entry = access_of_web;
+    struct audit_view view;
+
+    (void)state;
+    for (size_t i = 0; i < OBJECTS; i++)
+        many[i] = (struct audit_object){ .name = "an-object-of-a-class", .path = "its/file" };
+    entry.objects = many;
+    entry.object_count = OBJECTS;
+    for (int i = 0; i < AUDIT_QUEUE_BYTES_MAX / CHAIN_LINE_MAX + MORE; i++)
+        audit_add(a, &entry);
+    view = audit_view_of(a);
+    audit_free(a);
+    give_output_back();
+    free(many);
+    assert_in_range(view.dropped, MORE / 2, MORE);
+}
+
 static void the_end_waits_a_bounded_time_for_a_sink_that_nobody_reads(void **state)
 {
     struct audit *a = begin(&(struct audit_config){ .path = "-" });
@@ -449,6 +472,7 @@ int main(void)
         TEST(a_crash_within_a_rotation_leaves_the_chain_whole),
         TEST(a_file_that_was_moved_away_is_made_anew),
         TEST_OUTPUT(a_sink_that_nobody_reads_holds_up_nobody_and_the_chain_tells_the_loss),
+        TEST_OUTPUT(lines_that_wait_have_a_ceiling_in_bytes),
         TEST_OUTPUT(the_end_waits_a_bounded_time_for_a_sink_that_nobody_reads),
         TEST(a_full_disk_closes_it_and_room_again_opens_it_without_a_gap),
         TEST(an_audit_that_is_off_takes_everything_and_is_never_full),

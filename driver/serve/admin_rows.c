@@ -73,6 +73,8 @@ static Volume *row_of(struct lifecycle *app, const struct volume *v)
     row->interval_ms = rotation_interval_ms(app, v);
     row->tmpfs_size_bytes = r->size_bytes;
     row->waiting_for_credentials = v->waiting;
+    row->expires_at_unix_ms = v->expires_at_unix_ms;
+    row->own_versions = v->own_versions;
     row->stale = rotation_is_stale(app, v);
     return row;
 }

@@ -14,8 +14,27 @@ struct gauges {
     struct lifecycle *app;
     double by_state[VOLUME_LEAVING + 1];
     double stale;
+    double expiring;
+    double credential_bytes;
     int64_t oldest_unix_ms;
 };
+
+enum { SOON = 10 }; /* of a lease's life: a tenth. It should have been renewed at two thirds. */
+
+/* Caller holds the volume's lock. */
+static void gauge_expiry(struct gauges *g, const struct volume *v)
+{
+    const char *label[] = { v->record.provider ? v->record.provider : "" };
+    int64_t left_ms = v->expires_at_unix_ms - clock_unix_ms();
+    double left = (double)left_ms / MS_PER_S;
+    double least = metrics_value(g->app->metrics, VM_NEXT_EXPIRY, label);
+
+    if (!v->expires_at_unix_ms)
+        return;
+    if (least == 0 || left < least)
+        metrics_set(g->app->metrics, VM_NEXT_EXPIRY, label, left);
+    g->expiring += left_ms < v->expires_life_ms / SOON;
+}
 
 static void gauge_one(void *arg, struct volume *v)
 {
@@ -23,6 +42,8 @@ static void gauge_one(void *arg, struct volume *v)
 
     pthread_mutex_lock(&v->lock);
     g->by_state[v->state]++;
+    gauge_expiry(g, v);
+    g->credential_bytes += (double)credentials_bytes(&v->credentials);
     g->stale += rotation_is_stale(g->app, v) ? 1 : 0;
     if (v->fetched_at_unix_ms && (!g->oldest_unix_ms || v->fetched_at_unix_ms < g->oldest_unix_ms))
         g->oldest_unix_ms = v->fetched_at_unix_ms;
@@ -41,6 +62,7 @@ static void gauge_volumes(struct lifecycle *app)
 {
     struct gauges g = { .app = app };
 
+    metrics_clear(app->metrics, VM_NEXT_EXPIRY);
     volume_table_each(app->volumes, gauge_one, &g);
     for (enum volume_state s = VOLUME_IDLE; s <= VOLUME_LEAVING; s++) {
         const char *label[] = { volume_state_name(s) };
@@ -48,6 +70,8 @@ static void gauge_volumes(struct lifecycle *app)
         metrics_set(app->metrics, VM_VOLUMES, label, g.by_state[s]);
     }
     metrics_set(app->metrics, VM_STALE_VOLUMES, NULL, g.stale);
+    metrics_set(app->metrics, VM_EXPIRING_VOLUMES, NULL, g.expiring);
+    metrics_set(app->metrics, VM_CREDENTIAL_BYTES, NULL, g.credential_bytes);
     metrics_set(app->metrics, VM_OLDEST_CHECK_SECONDS, NULL, seconds_since(g.oldest_unix_ms));
 }
 
@@ -117,6 +141,27 @@ static const char *error_type(const Volume *row)
     return *row->last_error_reason ? row->last_error_reason : row->last_error_code;
 }
 
+/* FNV-1a, the final NUL included. */
+static uint64_t fold_text(uint64_t hash, const char *text)
+{
+    do {
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    } while (*text++);
+    return hash;
+}
+
+/* Of ids and versions, which are public: 52 bits, so that a double has them whole. */
+static double version_number(const Volume *row)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < row->n_objects; i++) {
+        hash = fold_text(hash, row->objects[i]->id);
+        hash = fold_text(hash, row->objects[i]->version);
+    }
+    return (double)(hash >> 12);
+}
+
 static void add_volume(struct metrics *m, const Volume *row)
 {
     autofree char *name = volume_name(row->target);
@@ -127,6 +172,8 @@ static void add_volume(struct metrics *m, const Volume *row)
     metrics_set(m, VS_CHECK_AGE_SECONDS, labels, seconds_since(row->fetched_at_unix_ms));
     if (row->next_due_ms >= 0)
         metrics_set(m, VS_NEXT_REFRESH_SECONDS, labels, (double)row->next_due_ms / MS_PER_S);
+    if (row->n_objects && !row->own_versions && !row->expires_at_unix_ms)
+        metrics_set(m, VS_VERSION, labels, version_number(row));
     metrics_set(m, VS_FAILURES, labels, (double)row->failures);
 }
 

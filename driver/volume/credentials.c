@@ -174,6 +174,11 @@ void credentials_copy(struct credentials *dst, const struct credentials *src)
     memcpy(dst->id, src->id, sizeof(dst->id));
 }
 
+size_t credentials_bytes(const struct credentials *c)
+{
+    return c->tokens.len + c->secrets.len;
+}
+
 bool credentials_has_tokens(const struct credentials *c)
 {
     return c->tokens.len > 0;

@@ -56,6 +56,9 @@ void credentials_copy(struct credentials *dst, const struct credentials *src);
 bool credentials_has_tokens(const struct credentials *c);
 bool credentials_has_secrets(const struct credentials *c);
 
+/* How many bytes are kept. */
+size_t credentials_bytes(const struct credentials *c);
+
 /* Are there tokens, and none about to expire? */
 bool credentials_are_fresh(const struct credentials *c, int64_t now_unix_ms);
 

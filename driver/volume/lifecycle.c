@@ -326,7 +326,7 @@ static void count(struct lifecycle *app, const struct operation *op, const struc
 {
     const char *provider = op->class ? op->class->provider : "";
     const char *ok[] = { provider, OS_TYPE };
-    const char *timed[] = { provider, err ? "error" : "ok" };
+    const char *timed[] = { provider, err ? "error" : "ok", operation_cached(op) };
 
     if (err)
         count_publish_error(app, provider, err);

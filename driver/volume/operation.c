@@ -15,7 +15,8 @@
 enum {
     FIRST_INODES = 1024,
     FETCH_TIMEOUT_MS = 110000, /* kubelet gives a call 2 min */
-    ANSWER_SLACK_MS = 500,     /* for undoing and answering before the caller's deadline */
+    SAME_LEASE_MS = 2000,
+    ANSWER_SLACK_MS = 500, /* for undoing and answering before the caller's deadline */
 };
 
 void operation_init(struct operation *op, struct lifecycle *app)
@@ -232,10 +233,42 @@ int operation_open(struct operation *op, struct error *err)
 /* --- fetching ----------------------------------------------------------------------------------
  */
 
+const char *operation_cached(const struct operation *op)
+{
+    return *op->told.how.store && !op->told.how.calls ? "true" : "false";
+}
+
+/* What the fetch cost at the store, as the provider says. */
+static void count_store(struct operation *op)
+{
+    const struct fetch_how *how = &op->told.how;
+    struct {
+        enum volume_metric row;
+        const char *result;
+        int64_t count;
+    } rows[] = {
+        { VM_STORE_CALLS, NULL, how->calls },
+        { VM_STORE_LOGINS, "ok", how->logins },
+        { VM_STORE_LOGINS, "error", how->logins_failed },
+        { VM_STORE_LEASES, "new", how->leases },
+        { VM_STORE_LEASES, "kept", how->leases_kept },
+        { VM_STORE_LEASES, "error", how->leases_failed },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const char *labels[] = { op->class->provider, rows[i].result };
+
+        if (rows[i].count)
+            metrics_add(op->app->metrics, rows[i].row, labels, (double)rows[i].count);
+    }
+}
+
 static void observe_fetch(struct operation *op, int64_t started_us, enum code code)
 {
     const char *labels[] = { op->class->provider, op->urgent ? "publish" : "refresh",
-                             code_name(code) };
+                             code_name(code), operation_cached(op) };
+
+    count_store(op);
 
     metrics_observe(op->app->metrics, VM_FETCH_SECONDS, labels,
                     (double)(clock_mono_us() - started_us) / 1e6);
@@ -440,6 +473,18 @@ static bool is_of_record(const struct operation *op)
     return op->volume->record.live ? !op->unrecorded : !op->volume->unsure;
 }
 
+/* The same lease is told a little differently each time. Caller holds the lock. */
+static void remember_lease(struct operation *op)
+{
+    struct volume *v = op->volume;
+    int64_t at = op->told.how.expires_at_unix_ms;
+
+    if (llabs(at - v->expires_at_unix_ms) > SAME_LEASE_MS)
+        v->expires_life_ms = at ? at - clock_unix_ms() : 0;
+    v->expires_at_unix_ms = at;
+    v->own_versions = op->told.how.own_versions != 0;
+}
+
 int operation_record_end(struct operation *op, struct error *err)
 {
     struct record *r = &op->volume->record;
@@ -464,6 +509,7 @@ int operation_record_end(struct operation *op, struct error *err)
     else
         op->volume->fetched_at_unix_ms = clock_unix_ms();
     op->volume->refresh_at_unix_ms = op->files.refresh_at_unix_ms;
+    remember_lease(op);
     op->volume->unsure = false;
     if (op->recorded)
         result = state_save(&op->app->state, r, err);

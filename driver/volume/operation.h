@@ -61,6 +61,9 @@ must_check int operation_open(struct operation *op, struct error *err);
 /* Asks the provider, holding no lock. An unpublish cancels it, and the driver's end. */
 must_check int operation_fetch(struct operation *op, struct error *err);
 
+/* "true" where the provider says that it asked no store for what it answered; else "false". */
+const char *operation_cached(const struct operation *op);
+
 /* Swaps the files in; op->changed. An unpublish waits for it. */
 must_check int operation_write(struct operation *op, struct error *err);
 

@@ -87,10 +87,13 @@ static int64_t next_in_ms(const struct lifecycle *app, struct volume *v)
         return -1;
     if (v->waiting)
         return stale_in_ms(app, v) + INTERVAL_MIN_MS;
-    if (v->failures)
+    v->why = v->failures ? REFRESH_RETRY : REFRESH_POLL;
+    if (v->failures) {
         ms = backoff_of(app, v);
-    else if (v->refresh_at_unix_ms && wish < ms)
+    } else if (v->refresh_at_unix_ms && wish < ms) {
         ms = wish < INTERVAL_MIN_MS ? INTERVAL_MIN_MS : wish;
+        v->why = REFRESH_LEASE;
+    }
     return ms + clock_jitter_ms(ms, 10);
 }
 
@@ -142,6 +145,7 @@ void rotation_credentials_came(struct lifecycle *app, struct volume *v)
     pthread_mutex_lock(&v->lock);
     if (v->waiting && !lacks_credentials(v)) {
         v->waiting = false;
+        v->why = REFRESH_CREDENTIALS;
         if (app->config.rotation)
             arm(&v->refresh, clock_mono_ms(), true);
     }
@@ -153,6 +157,7 @@ void rotation_hasten(struct lifecycle *app, struct volume *v, int64_t within_ms,
     pthread_mutex_lock(&v->lock);
     if (v->record.phase == RECORD_PUBLISHED && !v->waiting && (app->config.rotation || forced)) {
         v->class_edited = v->class_edited || !forced;
+        v->why = forced ? REFRESH_ASKED : REFRESH_CLASS;
         arm(&v->refresh, clock_mono_ms() + within_ms / 2 + clock_jitter_ms(within_ms / 2, 100),
             true);
     }
@@ -279,15 +284,24 @@ static int steps(struct operation *op, struct error *err)
     return FAULT("rotate.end", err);
 }
 
-static void count(struct lifecycle *app, const struct volume *v, const struct error *err,
-                  bool changed, int64_t started_us)
+static void count(struct operation *op, enum refresh_reason why, const struct error *err,
+                  int64_t started_us)
 {
+    struct lifecycle *app = op->app;
+    const struct volume *v = op->volume;
+    bool changed = op->changed;
     const char *provider = v->record.provider ? v->record.provider : "";
     const char *rotated[] = { provider, OS_TYPE, changed ? "true" : "false" };
     const char *failed[] = { provider, err->reason ? err->reason : "FailedToRotate", OS_TYPE,
                              "false" };
     const char *os[] = { OS_TYPE };
+    const char *reasons[] = { provider,
+                              err->code ? "error"
+                              : changed ? "changed"
+                                        : "unchanged",
+                              refresh_reason_name(why) };
 
+    metrics_add(app->metrics, VM_ROTATION, reasons, 1);
     if (err->code)
         metrics_add(app->metrics, VM_ROTATION_RECONCILE_ERROR, failed, 1);
     else
@@ -340,7 +354,6 @@ static void tell_round(struct operation *op, const struct refresh_before *before
 {
     struct volume *v = op->volume;
 
-    count(op->app, v, mine, op->changed, started_us);
     tell(v, mine, op->changed, before->failed);
     if (op->recorded || mine->code)
         report_volume(op->app, &v->record, true, mine->code ? mine : NULL);
@@ -352,16 +365,19 @@ static void tell_round(struct operation *op, const struct refresh_before *before
 }
 
 /* Takes the round over and tells of it. */
-static void end_round(struct operation *op, const struct error *mine, int64_t started_us)
+static void end_round(struct operation *op, enum refresh_reason why, const struct error *mine,
+                      int64_t started_us)
 {
     struct refresh_before before = settle(op->volume, mine);
 
-    if (!volume_is_leaving(op->volume))
-        tell_round(op, &before, mine, started_us);
+    if (volume_is_leaving(op->volume))
+        return;
+    count(op, why, mine, started_us);
+    tell_round(op, &before, mine, started_us);
 }
 
-int rotation_refresh(struct lifecycle *app, struct volume *v, struct cancel *caller,
-                     bool *ret_changed, struct error *err)
+static int refresh(struct lifecycle *app, struct volume *v, enum refresh_reason why,
+                   struct cancel *caller, bool *ret_changed, struct error *err)
 {
     struct operation op autooperation;
     int64_t started = clock_mono_us();
@@ -380,11 +396,17 @@ int rotation_refresh(struct lifecycle *app, struct volume *v, struct cancel *cal
     if (!mine.code)
         count_staleness(app, checked_at);
     if (!mine.code || !cancel_is_raised(&op.cancel))
-        end_round(&op, &mine, started);
+        end_round(&op, why, &mine, started);
     volume_end(v);
     rotation_schedule(app, v);
     *ret_changed = op.changed;
     return mine.code ? error_copy(err, &mine) : 0;
+}
+
+int rotation_refresh(struct lifecycle *app, struct volume *v, struct cancel *caller,
+                     bool *ret_changed, struct error *err)
+{
+    return refresh(app, v, REFRESH_ASKED, caller, ret_changed, err);
 }
 
 static void run_refresh(void *arg)
@@ -392,11 +414,13 @@ static void run_refresh(void *arg)
     struct volume_timer *timer = arg;
     struct volume *v autovolume = timer->volume; /* the reference that rotation_due took */
     struct lifecycle *app = v->app;
+    enum refresh_reason why;
     struct error err = { 0 };
     bool changed;
     bool waiting;
 
     pthread_mutex_lock(&v->lock);
+    why = v->why;
     v->waiting = lacks_credentials(v);
     waiting = v->waiting;
     if (waiting)
@@ -406,7 +430,7 @@ static void run_refresh(void *arg)
         rotation_schedule(app, v);
         return;
     }
-    if (rotation_refresh(app, v, NULL, &changed, &err) < 0 && err.code == CODE_ABORTED)
+    if (refresh(app, v, why, NULL, &changed, &err) < 0 && err.code == CODE_ABORTED)
         arm_locked(timer, RETRY_BUSY_MS, true);
 }
 

@@ -44,9 +44,9 @@ must_check int rotation_fold(struct operation *op, struct error *err);
 void rotation_forget(struct lifecycle *app, struct volume *v);
 
 /* Refreshes now, waiting for the grace of an earlier swap: class, fetch, write, record. On every
- * error the pod sees exactly the old files. *ret_changed: did a file change? What the caller's
- * cancel (NULL: none) or the driver's end has stopped is no failure of the volume. Errors: ABORTED
- * when somebody else works on the volume; CANCELLED; those of the steps. */
+ * error the pod sees exactly the old files. *ret_changed: did a file change? Counted as asked for.
+ * What the caller's cancel (NULL: none) or the driver's end has stopped is no failure of the
+ * volume. Errors: ABORTED when somebody else works on the volume; CANCELLED; those of the steps. */
 must_check int rotation_refresh(struct lifecycle *app, struct volume *v, struct cancel *caller,
                                 bool *ret_changed, struct error *err);
 

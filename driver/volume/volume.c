@@ -3,6 +3,17 @@
 
 #include "lib/base/clock.h"
 
+const char *refresh_reason_name(enum refresh_reason reason)
+{
+    static const char *const names[] = {
+        [REFRESH_POLL] = "poll",   [REFRESH_LEASE] = "lease",
+        [REFRESH_RETRY] = "retry", [REFRESH_CREDENTIALS] = "credentials",
+        [REFRESH_CLASS] = "class", [REFRESH_ASKED] = "asked",
+    };
+
+    return names[reason];
+}
+
 const char *volume_state_name(enum volume_state state)
 {
     static const char *const names[] = { "idle", "fetching", "writing", "leaving" };

@@ -20,6 +20,19 @@ enum volume_state { VOLUME_IDLE, VOLUME_FETCHING, VOLUME_WRITING, VOLUME_LEAVING
 /* "idle", "fetching", "writing" or "leaving". */
 const char *volume_state_name(enum volume_state state);
 
+/* Why a volume is refreshed. */
+enum refresh_reason {
+    REFRESH_POLL,        /* its interval is over */
+    REFRESH_LEASE,       /* its provider wished it: what was lent ends */
+    REFRESH_RETRY,       /* the last one failed */
+    REFRESH_CREDENTIALS, /* kubelet brought those that it had waited for */
+    REFRESH_CLASS,       /* its class was edited */
+    REFRESH_ASKED,       /* somebody asked */
+};
+
+/* "poll", "lease", "retry", "credentials", "class" or "asked". */
+const char *refresh_reason_name(enum refresh_reason reason);
+
 struct volume;
 
 enum timer_kind { TIMER_REFRESH, TIMER_FOLD };
@@ -51,6 +64,10 @@ struct volume {
     bool waiting;               /* had credentials and has none now: not due, not failed */
     int64_t interval_ms;        /* as the class said last; 0: the driver's default */
     int64_t refresh_at_unix_ms; /* the provider's wish; 0: none */
+    enum refresh_reason why;    /* of the refresh that is due next */
+    int64_t expires_at_unix_ms; /* the first of its leases to end; 0: nothing is lent */
+    int64_t expires_life_ms;    /* what that had left when it was first told of */
+    bool own_versions;          /* they say nothing to other nodes */
     int64_t fold_at_ms;         /* monotonic: an old generation stands until then; 0: none does */
     int64_t fetched_at_unix_ms; /* the last successful fetch, changed or not */
     int64_t failures;           /* in a row */

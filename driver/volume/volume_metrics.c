@@ -41,15 +41,20 @@ const struct metric_row volume_metric_rows[VM_COUNT] = {
                                     "Seconds from the start of a refresh to its end.", "os_type"),
     [VM_PUBLISH_SECONDS] =
         SECONDS("locket_publish_seconds", local_s,
-                "Seconds from the call of a publish to its answer.", "provider", "result"),
+                "Seconds from the call of a publish to its answer; cached: no store was asked.",
+                "provider", "result", "cached"),
     [VM_UNPUBLISH_SECONDS] = SECONDS("locket_unpublish_seconds", local_s,
                                      "Seconds from the call of an unpublish to its answer.", NULL),
     [VM_FETCH_SECONDS] =
         SECONDS("locket_provider_request_seconds", local_s,
-                "Seconds that a provider took to answer a fetch, by what it was for and its code.",
-                "provider", "op", "code"),
+                "Seconds that a provider took to answer a fetch, by what it was for and its code; "
+                "cached: it asked no store.",
+                "provider", "op", "code", "cached"),
     [VM_REPUBLISH] = COUNTER("locket_republish_total",
                              "Publishes of volumes that were published already.", "result"),
+    [VM_ROTATION] =
+        COUNTER("locket_rotation_total", "Refreshes by what came of them and why they were.",
+                "provider", "result", "reason"),
     [VM_ROTATION_LAG_SECONDS] =
         SECONDS("locket_rotation_lag_seconds", local_s,
                 "Seconds from a provider's answer with a change to the files in place.", NULL),
@@ -68,6 +73,25 @@ const struct metric_row volume_metric_rows[VM_COUNT] = {
     [VM_KUBELET_SILENT_SECONDS] =
         GAUGE("locket_kubelet_silent_seconds",
               "Seconds since kubelet last called, or since the start when it never has.", NULL),
+    [VM_STORE_CALLS] =
+        COUNTER("locket_store_calls_total", "Calls of a store, as its provider says.", "provider"),
+    [VM_STORE_LOGINS] = COUNTER("locket_store_logins_total",
+                                "Logins at a store, as its provider says.", "provider", "result"),
+    [VM_STORE_LEASES] =
+        COUNTER("locket_store_leases_total",
+                "Leases handed out: new ones, those kept from before, and of these those that "
+                "could not be had anew in time.",
+                "provider", "result"),
+    [VM_NEXT_EXPIRY] = GAUGE("locket_next_expiry_seconds",
+                             "Seconds to the first end of a lease that a volume lives on; none is "
+                             "shown where nothing is lent.",
+                             "provider"),
+    [VM_EXPIRING_VOLUMES] =
+        GAUGE("locket_expiring_volumes",
+              "Volumes with a lease that has less than a tenth of its life left.", NULL),
+    [VM_CREDENTIAL_BYTES] =
+        GAUGE("locket_credential_bytes",
+              "Bytes of tokens and secrets of pods that wait, sealed, for the next refresh.", NULL),
     [VM_PROVIDER_INFLIGHT] =
         GAUGE("locket_provider_inflight", "Calls of a provider that are under way.", "provider"),
     [VM_PROVIDER_CONNECTED] =
@@ -99,6 +123,11 @@ const struct metric_row volume_series_rows[VS_COUNT] = {
     [VS_NEXT_REFRESH_SECONDS] = GAUGE(
         "locket_volume_next_refresh_seconds",
         "Seconds to a volume's next refresh; none is shown where none is due.", VOLUME_LABELS),
+    [VS_VERSION] =
+        GAUGE("locket_volume_version",
+              "A number for the versions of a volume's objects: equal where these are; none is "
+              "shown where they are not to be compared.",
+              VOLUME_LABELS),
     [VS_FAILURES] = GAUGE("locket_volume_failures",
                           "Refreshes of a volume that failed in a row, and why the last did.",
                           VOLUME_LABELS, "error_type"),

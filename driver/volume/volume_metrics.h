@@ -19,10 +19,11 @@ enum volume_metric {
     VM_ROTATION_RECONCILE,       /* provider, os_type, rotated */
     VM_ROTATION_RECONCILE_ERROR, /* provider, error_type, os_type, rotated */
     VM_ROTATION_SECONDS,         /* os_type */
-    VM_PUBLISH_SECONDS,          /* provider, result */
+    VM_PUBLISH_SECONDS,          /* provider, result, cached */
     VM_UNPUBLISH_SECONDS,
-    VM_FETCH_SECONDS, /* provider, op: publish, refresh; code */
+    VM_FETCH_SECONDS, /* provider, op: publish, refresh; code; cached */
     VM_REPUBLISH,     /* result: noop, repaired, adopted */
+    VM_ROTATION,      /* provider; result: changed, unchanged, error; reason: refresh_reason_name */
     VM_ROTATION_LAG_SECONDS,
     VM_STALENESS_SECONDS,
     VM_TOKEN_MISMATCH,
@@ -30,6 +31,12 @@ enum volume_metric {
     VM_RECORDS_SET_ASIDE,
     VM_REGISTRATION, /* state: registered, pending; none where registration is off */
     VM_KUBELET_SILENT_SECONDS,
+    VM_STORE_CALLS,  /* provider */
+    VM_STORE_LOGINS, /* provider; result: ok, error */
+    VM_STORE_LEASES, /* provider; result: new, kept, error */
+    VM_NEXT_EXPIRY,  /* provider */
+    VM_EXPIRING_VOLUMES,
+    VM_CREDENTIAL_BYTES,
     VM_PROVIDER_INFLIGHT,  /* provider */
     VM_PROVIDER_CONNECTED, /* provider */
     VM_VOLUMES,            /* state */
@@ -50,6 +57,7 @@ enum volume_series {
     VS_CONTENT_AGE_SECONDS,
     VS_CHECK_AGE_SECONDS,
     VS_NEXT_REFRESH_SECONDS,
+    VS_VERSION,
     VS_FAILURES, /* and error_type */
     VS_LEFT_OUT, /* no labels */
     VS_COUNT,

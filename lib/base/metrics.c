@@ -28,20 +28,24 @@ struct metrics {
     struct series **series; /* per row; guarded by lock */
 };
 
+static void free_series(struct metrics *m, size_t row)
+{
+    struct series *s;
+    struct series *next;
+
+    HASH_ITER(hh, m->series[row], s, next)
+    {
+        HASH_DELETE(hh, m->series[row], s);
+        free(s->labels);
+        free(s->cells);
+        free(s);
+    }
+}
+
 void metrics_free(struct metrics *m)
 {
-    for (size_t i = 0; m && i < m->count; i++) {
-        struct series *s;
-        struct series *next;
-
-        HASH_ITER(hh, m->series[i], s, next)
-        {
-            HASH_DELETE(hh, m->series[i], s);
-            free(s->labels);
-            free(s->cells);
-            free(s);
-        }
-    }
+    for (size_t i = 0; m && i < m->count; i++)
+        free_series(m, i);
     if (!m)
         return;
     pthread_mutex_destroy(&m->lock);
@@ -131,6 +135,13 @@ void metrics_set(struct metrics *m, size_t row, const char *const *values, doubl
 {
     pthread_mutex_lock(&m->lock);
     series_of(m, row, values, true)->value = value;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void metrics_clear(struct metrics *m, size_t row)
+{
+    pthread_mutex_lock(&m->lock);
+    free_series(m, row);
     pthread_mutex_unlock(&m->lock);
 }
 

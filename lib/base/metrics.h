@@ -43,6 +43,9 @@ void metrics_add(struct metrics *m, size_t row, const char *const *values, doubl
 void metrics_set(struct metrics *m, size_t row, const char *const *values, double value);
 void metrics_observe(struct metrics *m, size_t row, const char *const *values, double value);
 
+/* Forgets the series of a row: only those that are set again are told. */
+void metrics_clear(struct metrics *m, size_t row);
+
 /* The current value of one series (0 when there is none): counter, gauge, or a histogram's count.
  */
 double metrics_value(struct metrics *m, size_t row, const char *const *values);

@@ -12,12 +12,13 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
-from harness import expect, expect_equal, free_ports, run_tests, test, wait_until
+from harness import accepts, expect, expect_equal, free_ports, run_tests, test, wait_until
 from monitoring import FOLDER, Prometheus, expressions
 from objects import provider_class
 from world import World
 
 REGISTRY = "plugins_registry"
+TELLING = pathlib.Path(__file__).resolve().parents[1] / "fakes/telling_provider.py"
 DRIVERS = "node_unpublish_total"  # there once anything was unpublished
 
 
@@ -34,6 +35,16 @@ class Watched(World):
         super().__init__(programs)
         self.prometheus = Prometheus(programs, free_ports(1)[0], self.metrics)
         self.rounds = 0
+
+    def start_telling_provider(self):
+        """A store that lends, one whose leases end, and one whose versions are the same everywhere."""
+        socket = self.node.providers / "telling.sock"
+        self.programs.start("telling", [TELLING, socket], lambda: accepts(socket))
+        store = {"locket-store": "https://store.example"}
+        asked = {**store, "locket-store-calls": "2", "locket-logins": "1", "locket-leases": "1"}
+        for name, told in (("asked", {**asked, "expires-in-ms": "60000"}), ("shared", store),
+                           ("ending", {**store, "locket-leases-kept": "1", "expires-in-ms": "-1000"})):
+            self.make_class(name, "shop", [], provider="telling", told=json.dumps(told))
 
     def text(self):
         return self.page("/metrics", self.metrics)[1]
@@ -65,6 +76,7 @@ class Watched(World):
         self.rounds += 1
         pod = self.publish(f"busy-{self.rounds % 3}")
         pod.must_publish("app", tokens={"nobody": "t"})
+        self.make_pod(f"shared-{self.rounds}").must_publish("shared").unpublish()
         self.make_pod("lost").publish("none")
         self.write({**self.values, "password": f"p-{self.rounds}"})
         self.ask_for_refresh()
@@ -86,6 +98,8 @@ def every_query_of_the_dashboard_has_an_answer(world):
         "secretObjects": [{"secretName": "made", "type": "Opaque",
                            "data": [{"objectName": "password", "key": "password"}]}]}})
     world.steady = world.publish("steady")
+    world.start_telling_provider()
+    world.told = [world.publish(name, name) for name in ("asked", "ending")] + [world.publish("kept", "shared")]
     world.make_class("failing", "shop", ["nowhere"])
     dashboard = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
     open_queries = {name: expr.replace("$__rate_interval", "1m").replace("$instance", ".*")
@@ -124,6 +138,30 @@ def promtool_has_no_wish_but_two_units(world):
     expect_equal(wishes, [], "promtool check metrics")
     names = [line.split()[2] for line in world.text().splitlines() if line.startswith("# TYPE ")]
     expect_equal(len(names), len(set(names)), "metrics told once")
+
+
+@test
+def what_a_provider_says_of_its_store_is_counted_and_its_leases_are_watched(world):
+    telling = '{provider="telling"}'
+    told = world.fresh("locket_store_calls_total")
+    expect(told[telling] >= 2 and told['{provider="file"}'] >= 2, f"calls: {told}")
+    expect(world.series("locket_store_logins_total")['{provider="telling",result="ok"}'] >= 1, "logins")
+    leases = world.series("locket_store_leases_total")
+    expect(leases['{provider="telling",result="new"}'] >= 1 and
+           leases['{provider="telling",result="kept"}'] >= 1, f"leases: {leases}")
+    ends = world.series("locket_next_expiry_seconds")
+    expect(set(ends) == {telling} and -60 < ends[telling] < 0, f"the first end: {ends}")
+    expect_equal(world.series("locket_expiring_volumes"), {"": 1}, "volumes whose lease ends")
+    labels = 'pod_namespace="shop",pod_name="kept",volume="v",class="shared"'
+    expect_equal(set(world.series("locket_volume_version")), {"{" + labels + "}"},
+                 "volumes whose versions can be compared")
+    cached = world.series("locket_publish_seconds_count")
+    expect(cached['{provider="telling",result="ok",cached="true"}'] >= 2, f"publishes: {cached}")
+    expect(cached['{provider="file",result="ok",cached="false"}'] >= 1, f"publishes: {cached}")
+    reasons = world.series("locket_rotation_total")
+    expect(any('result="changed",reason="asked"' in labels for labels in reasons), f"{reasons}")
+    for pod in world.told:
+        pod.unpublish()
 
 
 @test

@@ -110,6 +110,9 @@ static void values_can_be_asked(void **state)
     assert_true(metrics_value(m, DONE, VALUES("never", "seen")) == 0);
     assert_true(metrics_value(m, LEVEL, NULL) == -3);
     assert_true(metrics_value(m, TOOK, VALUES("x")) == 3);
+    metrics_clear(m, DONE);
+    assert_true(metrics_value(m, DONE, VALUES("z", "1")) == 0);
+    assert_true(metrics_value(m, LEVEL, NULL) == -3);
     metrics_free(NULL);
 }
 

@@ -4,6 +4,8 @@
  */
 #include "driver/volume/atomic_writer.h"
 #include "driver/volume/recovery.h"
+#include "driver/volume/rotation.h"
+#include "lib/base/clock.h"
 #include "tests/unit/volume/life.h"
 
 /* --- versions ----------------------------------------------------------------------------------
@@ -74,11 +76,102 @@ static void versions_of_bytes_that_are_gone_are_not_kept(void **state)
     assert_string_equal(cluster_double_last(w.app.cluster, "csi-1")->versions[0].version, "v-new");
 }
 
+/* --- numbers -----------------------------------------------------------------------------------
+ */
+
+static double counted(enum volume_metric row, const char *a, const char *b, const char *c)
+{
+    const char *labels[] = { a, b, c };
+
+    return metrics_value(w.app.metrics, row, labels);
+}
+
+static void wait_for_rotation(const char *result, const char *reason)
+{
+    int64_t end = clock_mono_ms() + 10000;
+
+    while (counted(VM_ROTATION, "double", result, reason) == 0 && clock_mono_ms() < end)
+        clock_sleep_ms(5);
+    if (counted(VM_ROTATION, "double", result, reason) != 1)
+        fail_msg("%s by %s", result, reason);
+}
+
+static void a_refresh_is_counted_by_why_it_was(void **state)
+{
+    struct volume *v autovolume = NULL;
+
+    (void)state;
+    life_publish(1);
+    v = life_volume(1);
+    rotation_hasten(&w.app, v, 0, false);
+    wait_for_rotation("unchanged", "class");
+    source_double_put(w.app.source, "a", "new");
+    rotation_hasten(&w.app, v, 0, true);
+    wait_for_rotation("changed", "asked");
+    source_double_fail(w.app.source, &(struct error){ .code = CODE_UNAVAILABLE });
+    assert_int_equal(life_refresh(1), -1);
+    wait_for_rotation("error", "asked");
+    assert_int_equal(v->why, REFRESH_RETRY); /* the next */
+    source_double_fail(w.app.source, NULL);
+    assert_int_equal(life_refresh(1), 0);
+    assert_int_equal(v->why, REFRESH_POLL);
+}
+
+static void what_a_fetch_cost_at_the_store_is_counted(void **state)
+{
+    struct source_told told = { .how = { .store = "s", .logins = 1, .leases_kept = 2 } };
+
+    (void)state;
+    source_double_tell(w.app.source, &told);
+    life_publish(1);
+    assert_true(counted(VM_PUBLISH_SECONDS, "double", "ok", "true") == 1); /* it asked nobody */
+    assert_true(counted(VM_STORE_LEASES, "double", "kept", NULL) == 2);
+    told.how = (struct fetch_how){ .store = "s", .calls = 3, .logins_failed = 1 };
+    source_double_tell(w.app.source, &told);
+    assert_int_equal(life_refresh(1), 0);
+    assert_true(counted(VM_STORE_CALLS, "double", NULL, NULL) == 3);
+    assert_true(counted(VM_STORE_LOGINS, "double", "ok", NULL) == 1);
+    assert_true(counted(VM_STORE_LOGINS, "double", "error", NULL) == 1);
+    told = (struct source_told){ 0 };
+    source_double_tell(w.app.source, &told);
+    life_publish(2); /* of one that tells nothing it is not known */
+    assert_true(counted(VM_PUBLISH_SECONDS, "double", "ok", "false") == 1);
+}
+
+static void the_end_of_a_lease_is_remembered_until_there_is_another(void **state)
+{
+    int64_t now = clock_unix_ms();
+    struct source_told told = { .how = { .store = "s", .expires_at_unix_ms = now + 100000 } };
+    struct volume *v autovolume = NULL;
+
+    (void)state;
+    source_double_tell(w.app.source, &told);
+    life_publish(1);
+    v = life_volume(1);
+    assert_in_range(v->expires_life_ms, 90000, 100000);
+    v->expires_life_ms = 7;
+    told.how.expires_at_unix_ms += 50; /* the same, by another clock */
+    source_double_tell(w.app.source, &told);
+    assert_int_equal(life_refresh(1), 0);
+    assert_int_equal(v->expires_life_ms, 7);
+    told.how.expires_at_unix_ms += 60000;
+    source_double_tell(w.app.source, &told);
+    assert_int_equal(life_refresh(1), 0);
+    assert_in_range(v->expires_life_ms, 150000, 160100);
+    told.how.expires_at_unix_ms = 0;
+    source_double_tell(w.app.source, &told);
+    assert_int_equal(life_refresh(1), 0);
+    assert_int_equal(v->expires_at_unix_ms + v->expires_life_ms, 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         in_life(a_provider_with_another_key_moves_the_version_of_what_changed_alone),
         in_life(versions_of_bytes_that_are_gone_are_not_kept),
+        in_life(a_refresh_is_counted_by_why_it_was),
+        in_life(what_a_fetch_cost_at_the_store_is_counted),
+        in_life(the_end_of_a_lease_is_remembered_until_there_is_another),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

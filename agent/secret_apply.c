@@ -73,6 +73,7 @@ static int patch(const struct secret_write *w, const char *query, const struct s
     struct kube_request request = {
         .method = "PATCH",
         .path = path,
+        .accept = KUBE_ACCEPT_METADATA, /* what was written need not come back */
         .type = refusal ? KUBE_TYPE_APPLY : KUBE_TYPE_STRATEGIC,
         .body = body,
         .cancel = w->cancel,

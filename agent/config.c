@@ -30,7 +30,8 @@ static const struct option_row rows[] = {
     { "audit-log", OPTION_TEXT, AT(audit_log), "", "FILE",
       "a line for each access to secrets; -: on standard output; empty: none" },
     { "audit-key", OPTION_TEXT, AT(audit_key), "", "FILE",
-      "seal the lines with a key of it; only this program needs the file" },
+      "seal the lines with a key of it, and note a digest on synced Secrets by another; only this "
+      "program needs the file" },
     { "audit-digests", OPTION_BOOL, AT(audit_digests), NULL, NULL,
       "digests of values that this program writes into Secrets, too, by another key of "
       "--audit-key" },
@@ -74,9 +75,11 @@ void agent_config_done(struct agent_config *config)
 /* What the audit itself does not check before it opens its file. */
 static int check_audit(const struct agent_config *config, struct error *err)
 {
-    if (!*config->audit_log && (*config->audit_key || config->audit_digests))
+    if (!*config->audit_log && config->audit_digests)
+        return error_set(err, CODE_INVALID_ARGUMENT, "--audit-digests needs --audit-log");
+    if (!*config->audit_log && *config->audit_key && !config->sync_secrets)
         return error_set(err, CODE_INVALID_ARGUMENT,
-                         "--audit-key and --audit-digests need --audit-log");
+                         "--audit-key needs --audit-log or --sync-secrets");
     if (config->audit_rotate_bytes < 0 ||
         (config->audit_rotate_bytes && config->audit_rotate_bytes < AUDIT_ROTATE_MIN))
         return error_set(err, CODE_INVALID_ARGUMENT,

@@ -41,6 +41,7 @@ struct program {
     struct audit *audit;
     struct audit_head head;
     struct secret_sync *secrets; /* NULL: off */
+    struct chain_key digests;    /* of what Secrets hold, where there is a key */
     struct cluster_service service;
     struct rpc_server *server;
     struct page page;
@@ -134,23 +135,29 @@ static int open_audit(struct program *p, struct error *err)
     return 0;
 }
 
-static void start_secrets(struct program *p)
+static int start_secrets(struct program *p, struct error *err)
 {
+    const struct agent_config *c = &p->config;
     const struct secret_sync_config config = {
         .api = p->api,
         .classes = p->classes,
         .pods = p->pods,
         .line = p->line,
         .sinks = { p->audit, p->events, p->pods },
-        .check_ms = p->config.secret_check_ms,
+        .key = *c->audit_key ? &p->digests : NULL,
+        .check_ms = c->secret_check_ms,
         .metrics = p->metrics,
         .results = AM_SECRET_SYNCS,
         .written = AM_SYNC_SECRETS,
         .seconds = AM_SYNC_SECRET_SECONDS,
     };
 
-    if (p->config.sync_secrets)
-        p->secrets = secret_sync_new(&config);
+    if (!c->sync_secrets)
+        return 0;
+    if (*c->audit_key && chain_key_read(c->audit_key, &p->digests, err) < 0)
+        return error_within(err, "--audit-key");
+    p->secrets = secret_sync_new(&config);
+    return 0;
 }
 
 static int build(struct program *p, struct error *err)
@@ -182,7 +189,8 @@ static int build(struct program *p, struct error *err)
     p->pods = pod_watch_new(p->api, p->config.node_name, pod_asked, p);
     if (p->config.remove_taint)
         p->taint = taint_new(p->api, p->config.node_name, p->config.driver_name);
-    start_secrets(p);
+    if (start_secrets(p, err) < 0)
+        return -1;
     driver_line_heed(p->line, driver_registered, p);
     return pod_status_new(&statuses, &p->statuses, err);
 }
@@ -258,6 +266,7 @@ static void take_down(struct program *p)
     pod_status_free(p->statuses);
     class_cache_free(p->classes);
     secret_sync_free(p->secrets);
+    chain_key_done(&p->digests);
     csi_driver_free(p->csi_driver);
     pod_watch_free(p->pods);
     taint_free(p->taint);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/secret_object.h"
 
+#include <stdio.h>
+
 #include "agent/kube_api.h"
 #include "lib/base/clock.h"
 #include "lib/base/crypto.h"
@@ -47,7 +49,12 @@ static void add_pairs(struct strbuf *out, const struct pairs *pairs)
 
 /* --- notes and labels ------------------------------------------------------------------------ */
 
-/* A digest of what the class asks for: names alone, no content. */
+/* What a wish leaves on a Secret to be known by. */
+struct marks {
+    char form[SECRET_FORM_TEXT]; /* digest of what the class asks for: names alone, no content */
+    char digest[SECRET_DIGEST_TEXT]; /* of the content; "" without a key */
+};
+
 static int form_of(const struct secret_object *o, char ret[SECRET_FORM_TEXT], struct error *err)
 {
     struct strbuf text autostrbuf = { 0 };
@@ -67,6 +74,39 @@ static int form_of(const struct secret_object *o, char ret[SECRET_FORM_TEXT], st
     hex_encode(&hex, digest, SECRET_FORM_BYTES);
     memcpy(ret, hex.text, SECRET_FORM_TEXT);
     return 0;
+}
+
+/* As `jq -cS .data` prints it. */
+static void add_data(struct strbuf *out, const struct secret_data *data)
+{
+    strbuf_add_char(out, '{');
+    for (size_t i = 0; i < data->count; i++) {
+        add_text(out, i ? "," : "", data->list[i].key);
+        strbuf_add_text(out, ":\"");
+        base64_encode(BASE64_STD, out, data->list[i].bytes.bytes, data->list[i].bytes.len);
+        strbuf_add_char(out, '"');
+    }
+    strbuf_add_char(out, '}');
+}
+
+static int digest_of(const struct secret_wish *w, char ret[SECRET_DIGEST_TEXT], struct error *err)
+{
+    struct strbuf text autostrbuf = { .sensitive = true };
+    char digest[CHAIN_HASH_TEXT];
+
+    *ret = '\0';
+    if (!w->key)
+        return 0;
+    add_data(&text, w->data);
+    if (chain_digest_contents(w->key, text.text, text.len, digest, err) < 0)
+        return -1;
+    (void)snprintf(ret, SECRET_DIGEST_TEXT, "%s:%s", w->key->id, digest);
+    return 0;
+}
+
+static int marks_of(const struct secret_wish *w, struct marks *ret, struct error *err)
+{
+    return form_of(w->object, ret->form, err) < 0 || digest_of(w, ret->digest, err) < 0 ? -1 : 0;
 }
 
 static const char *note_of(const struct tree *live, const char *key)
@@ -102,13 +142,36 @@ static bool is_managed(const struct tree *live)
     return value && strcmp(value, "true") == 0;
 }
 
-/* Has it the labels, annotations and notes that we would give it? */
-static bool is_dressed(const struct tree *live, const struct secret_wish *w, const char *form)
+static bool has_form(const struct tree *live, const struct marks *marks)
 {
-    const struct tree *metadata = tree_get(live, "metadata");
     const char *noted = note_of(live, SECRET_FORM_NOTE);
 
-    return is_managed(live) && noted && strcmp(noted, form) == 0 && live_fetched_ms(live) &&
+    return noted && strcmp(noted, marks->form) == 0;
+}
+
+/* Is a digest noted by another key than ours? That of a node with another key, which stays as long
+ * as the content does. */
+static bool has_other_key(const struct tree *live, const struct marks *marks)
+{
+    const char *noted = note_of(live, SECRET_DIGEST_NOTE);
+
+    return noted && (!*marks->digest || strncmp(noted, marks->digest, CHAIN_KEY_ID_TEXT) != 0);
+}
+
+static bool has_digest(const struct tree *live, const struct marks *marks)
+{
+    return !*marks->digest || has_other_key(live, marks) ||
+           str_same(note_of(live, SECRET_DIGEST_NOTE), marks->digest);
+}
+
+/* Has it the labels, annotations and notes that we would give it? */
+static bool is_dressed(const struct tree *live, const struct secret_wish *w,
+                       const struct marks *marks)
+{
+    const struct tree *metadata = tree_get(live, "metadata");
+
+    return is_managed(live) && has_form(live, marks) && live_fetched_ms(live) &&
+           has_digest(live, marks) &&
            holds_pairs(tree_get(metadata, "labels"), &w->object->labels) &&
            holds_pairs(tree_get(metadata, "annotations"), &w->object->annotations);
 }
@@ -164,13 +227,13 @@ static struct content compare(const struct tree *live, const struct secret_data 
 }
 
 /* May our content take the place of what contradicts it? */
-static bool is_newer(const struct tree *live, const struct secret_wish *w, const char *form)
+static bool is_newer(const struct tree *live, const struct secret_wish *w,
+                     const struct marks *marks)
 {
     const char *class_name = note_of(live, SECRET_CLASS_NOTE);
-    const char *noted = note_of(live, SECRET_FORM_NOTE);
     int64_t there = live_fetched_ms(live);
-    bool edited =
-        class_name && strcmp(class_name, w->class_name) == 0 && noted && strcmp(noted, form) != 0;
+    bool edited = class_name && strcmp(class_name, w->class_name) == 0 &&
+                  note_of(live, SECRET_FORM_NOTE) && !has_form(live, marks);
 
     if (!there)
         return true;
@@ -178,7 +241,7 @@ static bool is_newer(const struct tree *live, const struct secret_wish *w, const
 }
 
 static enum secret_verdict judge(const struct tree *live, const struct secret_wish *w,
-                                 const char *form)
+                                 const struct marks *marks)
 {
     const char *type = tree_get_text(live, "type");
     const char *class_name = note_of(live, SECRET_CLASS_NOTE);
@@ -192,18 +255,18 @@ static enum secret_verdict judge(const struct tree *live, const struct secret_wi
         return SECRET_OTHER_TYPE;
     /* Of two classes that name one Secret, the content that was fetched last stays. */
     if (content.contradicts || (class_name && strcmp(class_name, w->class_name) != 0))
-        return is_newer(live, w, form) ? SECRET_APPLY : SECRET_YIELD;
-    return content.lacks || !is_dressed(live, w, form) ? SECRET_APPLY : SECRET_KEEP;
+        return is_newer(live, w, marks) ? SECRET_APPLY : SECRET_YIELD;
+    return content.lacks || !is_dressed(live, w, marks) ? SECRET_APPLY : SECRET_KEEP;
 }
 
 int secret_judge(const struct tree *live, const struct secret_wish *wish, enum secret_verdict *ret,
                  struct error *err)
 {
-    char form[SECRET_FORM_TEXT];
+    struct marks marks;
 
-    if (form_of(wish->object, form, err) < 0)
+    if (marks_of(wish, &marks, err) < 0)
         return -1;
-    *ret = live ? judge(live, wish, form) : SECRET_APPLY;
+    *ret = live ? judge(live, wish, &marks) : SECRET_APPLY;
     return 0;
 }
 
@@ -222,42 +285,36 @@ static void add_labels(struct strbuf *out, const struct secret_object *o)
 
 /* The time is that of the content: where ours is what is there already, it stays. */
 static void add_notes(struct strbuf *out, const struct tree *live, const struct secret_wish *w,
-                      const char *form)
+                      const struct marks *marks)
 {
     struct pairs notes autopairs = { 0 };
     char stamp[CLOCK_STAMP_MAX];
     int64_t there = live ? live_fetched_ms(live) : 0;
-    bool same = there && !compare(live, w->data).contradicts;
+    struct content content = live ? compare(live, w->data) : (struct content){ 0 };
+    bool same = there && !content.contradicts;
+    const char *digest = marks->digest;
 
+    if (same && !content.lacks && has_form(live, marks) && has_other_key(live, marks))
+        digest = note_of(live, SECRET_DIGEST_NOTE);
     stamp_format(same ? there : w->changed_at_unix_ms, stamp);
     pairs_copy(&notes, &w->object->annotations);
     pairs_set(&notes, SECRET_CLASS_NOTE, w->class_name);
-    pairs_set(&notes, SECRET_FORM_NOTE, form);
+    pairs_set(&notes, SECRET_FORM_NOTE, marks->form);
+    if (*digest)
+        pairs_set(&notes, SECRET_DIGEST_NOTE, digest);
     pairs_set(&notes, SECRET_FETCHED_NOTE, stamp);
     strbuf_add_text(out, ",\"annotations\":{");
     add_pairs(out, &notes);
     strbuf_add_char(out, '}');
 }
 
-static void add_data(struct strbuf *out, const struct secret_data *data)
-{
-    strbuf_add_text(out, ",\"data\":{");
-    for (size_t i = 0; i < data->count; i++) {
-        add_text(out, i ? "," : "", data->list[i].key);
-        strbuf_add_text(out, ":\"");
-        base64_encode(BASE64_STD, out, data->list[i].bytes.bytes, data->list[i].bytes.len);
-        strbuf_add_char(out, '"');
-    }
-    strbuf_add_char(out, '}');
-}
-
 int secret_object_write(const struct tree *live, const struct secret_wish *wish, struct strbuf *out,
                         struct error *err)
 {
-    char form[SECRET_FORM_TEXT];
+    struct marks marks;
     const char *version = live ? kube_meta(live, "resourceVersion") : NULL;
 
-    if (form_of(wish->object, form, err) < 0)
+    if (marks_of(wish, &marks, err) < 0)
         return -1;
     add_text(out, "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":",
              wish->object->name);
@@ -265,8 +322,9 @@ int secret_object_write(const struct tree *live, const struct secret_wish *wish,
     if (version)
         add_text(out, ",\"resourceVersion\":", version);
     add_labels(out, wish->object);
-    add_notes(out, live, wish, form);
+    add_notes(out, live, wish, &marks);
     add_text(out, "},\"type\":", wish->object->type);
+    strbuf_add_text(out, ",\"data\":");
     add_data(out, wish->data);
     strbuf_add_char(out, '}');
     return 0;

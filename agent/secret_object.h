@@ -7,19 +7,25 @@
 #define LOCKET_AGENT_SECRET_OBJECT_H
 
 #include "agent/secret_types.h"
+#include "lib/base/crypto_chain.h"
 #include "lib/base/tree.h"
 #include "lib/model/secret_objects.h"
 
 #define SECRET_MANAGER "locket"
 #define SECRET_MANAGED_LABEL "secrets-store.csi.k8s.io/managed" /* upstream's, and ours */
 
-/* What we note on a Secret: the class it was made by, a digest of what that class asked for, and
- * when a node's fetch first brought this content. */
+/* What we note on a Secret: the class it was made by, a digest of what that class asked for, when a
+ * node's fetch first brought this content, and where the agent has a key KEYID:DIGEST of it. */
 #define SECRET_CLASS_NOTE "locket.dev/class"
 #define SECRET_FORM_NOTE "locket.dev/class-digest"
 #define SECRET_FETCHED_NOTE "locket.dev/fetched-at"
+#define SECRET_DIGEST_NOTE "locket.dev/content-digest"
 
-enum { SECRET_FORM_BYTES = 8, SECRET_FORM_TEXT = 2 * SECRET_FORM_BYTES + 1 };
+enum {
+    SECRET_FORM_BYTES = 8,
+    SECRET_FORM_TEXT = 2 * SECRET_FORM_BYTES + 1,
+    SECRET_DIGEST_TEXT = CHAIN_KEY_ID_TEXT + CHAIN_HASH_TEXT, /* KEYID, a colon, hex and NUL */
+};
 
 /* What a Secret is to be; everything is borrowed. */
 struct secret_wish {
@@ -27,9 +33,10 @@ struct secret_wish {
     const char *class_name;
     const struct secret_object *object;
     const struct secret_data *data;
-    bool adopt;                 /* somebody else's may be taken over */
-    int64_t changed_at_unix_ms; /* when this node's fetch first brought this content */
-    int64_t fetched_at_unix_ms; /* when one last confirmed it */
+    const struct chain_key *key; /* NULL: no digest of the content is noted */
+    bool adopt;                  /* somebody else's may be taken over */
+    int64_t changed_at_unix_ms;  /* when this node's fetch first brought this content */
+    int64_t fetched_at_unix_ms;  /* when one last confirmed it */
 };
 
 enum secret_verdict {

@@ -101,6 +101,7 @@ int secret_run(const struct secret_run *run, size_t place, enum secret_result *r
                   .class_name = run->class->name,
                   .object = &run->class->secret_objects.list[place],
                   .data = &data,
+                  .key = run->key,
                   .adopt = run->class->secret_objects.adopt,
                   .changed_at_unix_ms = run->files->changed_at_unix_ms,
                   .fetched_at_unix_ms = run->files->fetched_at_unix_ms },

@@ -17,7 +17,8 @@ struct secret_run {
     struct kube_api *api;
     struct cancel *cancel;
     struct pod_watch *pods;
-    struct audit *audit; /* NULL: none */
+    struct audit *audit;         /* NULL: none */
+    const struct chain_key *key; /* digests the content; NULL: it is not */
     const char *pod_name;
     const char *pod_uid;
     const struct class *class;

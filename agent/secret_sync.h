@@ -24,8 +24,9 @@ struct secret_sync_config {
     struct class_cache *classes;
     struct pod_watch *pods;
     struct driver_line *line;
-    struct note_sinks sinks; /* Events, and the audit of what is written */
-    int64_t check_ms;        /* how often a Secret is looked at that nobody here changed; +-25 % */
+    struct note_sinks sinks;     /* Events, and the audit of what is written */
+    const struct chain_key *key; /* digests content, for a note on it; NULL: it is not */
+    int64_t check_ms; /* how often a Secret is looked at that nobody here changed; +-25 % */
     struct metrics *metrics;
     size_t results; /* row with label result */
     size_t written; /* row with labels provider, os_type */

@@ -190,6 +190,27 @@ static int digest(const struct audit_run *run, struct error *err)
     return 0;
 }
 
+/* As the agent notes it on a Secret: contents is its .data as sorted JSON without blanks, on a
+ * line.
+ */
+static int contents(const struct audit_run *run, struct error *err)
+{
+    struct secret data CLEANUP(secret_done) = { 0 };
+    char text[CHAIN_HASH_TEXT];
+    size_t len;
+
+    if (run->config->keys.count != 1 || run->count != 1)
+        return ctl_usage(err, "contents takes one FILE with the data, and one --key");
+    if (read_value(run, &data, err) < 0)
+        return -1;
+    len = data.len && data.bytes[data.len - 1] == '\n' ? data.len - 1 : data.len;
+    if (chain_digest_contents(&run->keys[0], data.bytes, len, text, err) < 0)
+        return -1;
+    (void)fprintf(run->ctl->out, run->json ? "{\"digest\":\"%s:%s\"}\n" : "%s:%s\n",
+                  run->keys[0].id, text);
+    return 0;
+}
+
 /* --- the command --- */
 
 static const struct {
@@ -198,6 +219,7 @@ static const struct {
 } actions[] = {
     { "verify", verify },
     { "digest", digest },
+    { "contents", contents },
 };
 
 static int act(const struct audit_run *run, const char *action, struct error *err)
@@ -205,7 +227,7 @@ static int act(const struct audit_run *run, const char *action, struct error *er
     for (size_t i = 0; i < COUNT_OF(actions); i++)
         if (strcmp(actions[i].name, action) == 0)
             return actions[i].run(run, err);
-    return ctl_usage(err, "takes verify or digest, not \"%.40s\"", action);
+    return ctl_usage(err, "takes verify, digest or contents, not \"%.40s\"", action);
 }
 
 static int run(const struct ctl *ctl, const void *config, char **words, size_t count,
@@ -231,7 +253,7 @@ static int run(const struct ctl *ctl, const void *config, char **words, size_t c
 
 const struct command command_audit = {
     .name = "audit",
-    .words = "verify|digest FILE...",
+    .words = "verify|digest|contents FILE...",
     .summary = "checks the agent's audit lines: the first that is not as it was written",
     .options = options,
     .option_count = COUNT_OF(options),

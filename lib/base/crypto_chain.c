@@ -28,6 +28,7 @@ void chain_key_done(struct chain_key *key)
 {
     secret_done(&key->lines);
     secret_done(&key->values);
+    secret_done(&key->contents);
     *key = (struct chain_key){ 0 };
 }
 
@@ -45,6 +46,7 @@ static int make_key(const struct secret *from, struct chain_key *ret, struct err
 
     if (hkdf_sha256(from, "locket audit: lines, v1", SHA256_BYTES, &ret->lines, err) < 0 ||
         hkdf_sha256(from, "locket audit: values, v1", SHA256_BYTES, &ret->values, err) < 0 ||
+        hkdf_sha256(from, "locket sync: contents, v1", SHA256_BYTES, &ret->contents, err) < 0 ||
         hkdf_sha256(from, "locket audit: name of the key, v1", ID_DIGITS / 2, &id, err) < 0)
         return -1;
     copy_hex(id.bytes, id.len, ret->id);
@@ -72,15 +74,27 @@ int chain_key_read(const char *path, struct chain_key *ret, struct error *err)
     return 0;
 }
 
-int chain_digest(const struct chain_key *key, const void *bytes, size_t len,
-                 char ret[CHAIN_HASH_TEXT], struct error *err)
+static int digest_by(const struct secret *key, const void *bytes, size_t len,
+                     char ret[CHAIN_HASH_TEXT], struct error *err)
 {
     uint8_t digest[SHA256_BYTES];
 
-    if (hmac_sha256(&key->values, bytes, len, digest, err) < 0)
+    if (hmac_sha256(key, bytes, len, digest, err) < 0)
         return -1;
     copy_hex(digest, sizeof(digest), ret);
     return 0;
+}
+
+int chain_digest(const struct chain_key *key, const void *bytes, size_t len,
+                 char ret[CHAIN_HASH_TEXT], struct error *err)
+{
+    return digest_by(&key->values, bytes, len, ret, err);
+}
+
+int chain_digest_contents(const struct chain_key *key, const void *bytes, size_t len,
+                          char ret[CHAIN_HASH_TEXT], struct error *err)
+{
+    return digest_by(&key->contents, bytes, len, ret, err);
 }
 
 /* --- writing --- */

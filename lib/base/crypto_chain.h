@@ -33,6 +33,7 @@ enum {
 struct chain_key {
     struct secret lines;        /* seals lines */
     struct secret values;       /* digests values: chain_digest */
+    struct secret contents;     /* digests what Secrets hold: chain_digest_contents */
     char id[CHAIN_KEY_ID_TEXT]; /* tells keys apart, and tells nothing of them */
 };
 
@@ -48,6 +49,10 @@ must_check int chain_key_read(const char *path, struct chain_key *ret, struct er
  * a way to try values. */
 must_check int chain_digest(const struct chain_key *key, const void *bytes, size_t len,
                             char ret[CHAIN_HASH_TEXT], struct error *err);
+
+/* The same of all that a Secret holds, by a key of its own. */
+must_check int chain_digest_contents(const struct chain_key *key, const void *bytes, size_t len,
+                                     char ret[CHAIN_HASH_TEXT], struct error *err);
 
 /* Where a chain stands: its last line. { 0 }: none yet. */
 struct chain_head {

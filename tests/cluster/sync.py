@@ -104,6 +104,22 @@ def a_rotation_moves_the_secret_once_however_many_nodes_see_it(world):
 
 
 @test
+def a_digest_tells_all_who_look_which_secrets_hold_the_same(world):
+    secrets = {}
+    for name, path in (("same-a", "user"), ("same-b", "user"), ("other", "password")):
+        world.make_class(name, keys=[path], secretObjects=[secret_objects(name, {"k": path})])
+        pod = world.publish(f"{name}-pod", name)
+        secrets[name] = world.wait_for_owners(name, {f"{name}-pod"})
+        pod.unpublish()
+    notes = {name: s["metadata"]["annotations"]["locket.dev/content-digest"]
+             for name, s in secrets.items()}
+    expect_equal(notes["same-a"], notes["same-b"], "digests of the same content")
+    expect(notes["other"] != notes["same-a"], "another content has the same digest")
+    for name, secret in secrets.items():
+        expect_equal(world.digest_of(secret), notes[name], "what who has the key makes of it")
+
+
+@test
 def a_node_with_older_content_yields(world):
     world.make_class("aged", keys=["password"],
                      secretObjects=[secret_objects("aged", {"pw": "password"})])

@@ -4,7 +4,7 @@ import base64
 import json
 import time
 
-from harness import BUILD, accepts, expect, free_ports, memory, wait_until
+from harness import BUILD, accepts, expect, free_ports, memory, run, wait_until
 from node import Node
 from objects import pod as pod_object
 from objects import provider_class
@@ -41,6 +41,9 @@ class TwoNodes(World):
 
     def __init__(self, programs):
         self.written = set()
+        self.key = programs.folder / "audit.key"
+        self.key.write_text("k" * 32)
+        self.agent_flags = (*self.agent_flags, f"--audit-key={self.key}")
         super().__init__(programs)
         self.second = Node(programs, self.flags, "second")
         self.second.providers = self.node.providers
@@ -206,6 +209,12 @@ class TwoNodes(World):
 
     def secrets(self):
         return self.cluster.call("GET", "/api/v1/secrets")["items"]
+
+    def digest_of(self, secret):
+        """What locketctl, given the key, makes of a Secret's data."""
+        data = json.dumps(secret["data"], sort_keys=True, separators=(",", ":"))
+        words = [BUILD / "bin/locketctl", "audit", "contents", "--key", self.key, "-"]
+        return run(words, input=data).stdout.strip()
 
     def wait_for_secret(self, name, namespace="shop"):
         return wait_until(lambda: self.secret(name, namespace), 15, f"Secret {name}")

@@ -3,6 +3,8 @@
  * What is done about a Secret that is there, and what is applied over it: two nodes, the old
  * driver, other people, and clocks.
  */
+#include <unistd.h>
+
 #include "agent/kube_owner.h"
 #include "agent/secret_object.h"
 #include "lib/base/clock.h"
@@ -303,6 +305,82 @@ static void over_a_live_one_its_version_is_named_and_the_time_is_that_of_the_con
     assert_string_equal(note_of(over_other, SECRET_FETCHED_NOTE), T("20"));
 }
 
+/* --- the digest of the content --- */
+
+/* Made of 32 times 'k': HMAC-SHA256 of {"k":"dmFsdWU="} under HKDF-SHA256's "locket sync: contents,
+ * v1"; computed by Python's hmac. */
+#define DIGEST                                                                                     \
+    "0cf89c36af344a0f:"                                                                            \
+    "e939a4a38ce73f295ed6c82da0db57b214402904810bb64d96124f2782af2536"
+#define OTHER_KEY "0123456789abcdef:00"
+
+static struct chain_key key;
+
+static int make_key(void **state)
+{
+    char path[] = "/tmp/locket-key-XXXXXX";
+    int fd autoclose = mkstemp(path);
+
+    (void)state;
+    if (write(fd, "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk", 32) != 32 ||
+        chain_key_read(path, &key, NULL) < 0)
+        return -1;
+    return unlink(path);
+}
+
+static int end_key(void **state)
+{
+    (void)state;
+    chain_key_done(&key);
+    return 0;
+}
+
+static const struct {
+    const char *says;
+    const char *data;
+    const char *noted; /* digest; NULL: none */
+    bool keyed;
+    enum secret_verdict verdict;
+    const char *written; /* NULL: none */
+} digests[] = {
+    { "without a key none is noted", OURS, NULL, false, SECRET_KEEP, NULL },
+    { "with one it is", OURS, NULL, true, SECRET_APPLY, DIGEST },
+    { "once", OURS, DIGEST, true, SECRET_KEEP, DIGEST },
+    { "one that is wrong is put right", OURS, "KEYID:00", true, SECRET_APPLY, DIGEST },
+    { "that of a node with another key stays", OURS, OTHER_KEY, true, SECRET_KEEP, OTHER_KEY },
+    { "also for a node without a key", OURS, OTHER_KEY, false, SECRET_KEEP, OTHER_KEY },
+    { "until the content is another", THEIRS, OTHER_KEY, true, SECRET_APPLY, DIGEST },
+    { "or a key comes back", "", OTHER_KEY, true, SECRET_APPLY, DIGEST },
+    { "of other content none is left without a key", THEIRS, OTHER_KEY, false, SECRET_APPLY, NULL },
+};
+
+static void a_digest_is_noted_with_a_key_alone_and_goes_with_its_content(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(digests); i++) {
+        bool of_ours = digests[i].noted && str_starts(digests[i].noted, "KEYID");
+        autofree char *noted = of_ours            ? str_printf("%s:00", key.id)
+                               : digests[i].noted ? xstrdup(digests[i].noted)
+                                                  : NULL;
+        autofree char *note = noted
+                                  ? str_printf(T("10") "\",\"" SECRET_DIGEST_NOTE "\":\"%s", noted)
+                                  : xstrdup(T("10"));
+        struct live l = { .data = digests[i].data, .class_name = "app", .fetched = note };
+        struct secret_wish w = wish_at(T("20"), T("30"));
+        struct tree *live autotree = make_live(&l);
+        struct tree *out autotree = NULL;
+        enum secret_verdict verdict;
+
+        w.key = digests[i].keyed ? &key : NULL;
+        out = written(live, &w);
+        assert_int_equal(secret_judge(live, &w, &verdict, NULL), 0);
+        if (verdict != digests[i].verdict ||
+            !str_same(note_of(out, SECRET_DIGEST_NOTE), digests[i].written))
+            fail_msg("%s: verdict %d, %s", digests[i].says, verdict,
+                     note_of(out, SECRET_DIGEST_NOTE));
+    }
+}
+
 /* --- conflicts and owners -------------------------------------------------------------------- */
 
 #define CAUSE(manager, field)                                                                      \
@@ -366,9 +444,10 @@ int main(void)
         cmocka_unit_test(labels_that_are_lacking_are_applied),
         cmocka_unit_test(what_is_applied_has_everything_but_owners),
         cmocka_unit_test(over_a_live_one_its_version_is_named_and_the_time_is_that_of_the_content),
+        cmocka_unit_test(a_digest_is_noted_with_a_key_alone_and_goes_with_its_content),
         cmocka_unit_test(a_conflict_with_the_old_driver_is_none_and_others_are_named),
         cmocka_unit_test(an_owner_is_added_by_its_uid_and_found_by_it),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_key, end_key);
 }

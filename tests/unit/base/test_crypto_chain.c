@@ -200,6 +200,7 @@ static void a_key_file_gives_keys_that_differ_from_it_and_each_other(void **stat
     struct chain_key same CLEANUP(chain_key_done) = { 0 };
     struct secret file CLEANUP(secret_done) = secret_copy(KEY_A, 32);
     char digest[CHAIN_HASH_TEXT];
+    char other[CHAIN_HASH_TEXT];
 
     (void)state;
     read_key(KEY_A, &a);
@@ -208,8 +209,12 @@ static void a_key_file_gives_keys_that_differ_from_it_and_each_other(void **stat
     assert_string_equal(a.id, same.id);
     assert_false(secret_same(&a.lines, &a.values));
     assert_false(secret_same(&a.lines, &file));
+    assert_false(secret_same(&a.lines, &a.contents));
+    assert_false(secret_same(&a.values, &a.contents));
     assert_int_equal(chain_digest(&a, "value", 5, digest, NULL), 0);
     assert_int_equal(strlen(digest), 64);
+    assert_int_equal(chain_digest_contents(&a, "value", 5, other, NULL), 0);
+    assert_string_not_equal(digest, other);
 }
 
 static void short_and_missing_keys_are_refused(void **state)

@@ -449,6 +449,29 @@ static void a_value_is_compared_by_its_digest(void **state)
     has(ran.err, "NOT_FOUND: open /nowhere/at/all");
 }
 
+static void what_a_secret_holds_is_compared_by_the_digest_that_is_noted_on_it(void **state)
+{
+    static const char data[] = "{\"k\":\"dmFsdWU=\"}";
+    struct chain_key key CLEANUP(chain_key_done) = key_of(key_file);
+    char digest[CHAIN_HASH_TEXT];
+    autofree char *line = NULL;
+    autofree char *with_break = str_printf("%s\n", data);
+
+    (void)state;
+    assert_int_equal(chain_digest_contents(&key, data, strlen(data), digest, NULL), 0);
+    line = str_printf("%s:%s\n", key.id, digest);
+    RUN(data, "contents", "-", "--key", key_file);
+    assert_string_equal(ran.out, line);
+    RUN(with_break, "contents", "-", "--key", key_file);
+    assert_string_equal(ran.out, line);
+    RUN(data, "contents", "-", "--key", other_key_file);
+    assert_string_not_equal(ran.out, line);
+    RUN(data, "contents", "-");
+    assert_int_equal(ran.exit, CTL_USAGE);
+    RUN("", "contents", "/nowhere/at/all", "--key", key_file);
+    has(ran.err, "NOT_FOUND: open /nowhere/at/all");
+}
+
 /* --- JSON --- */
 
 static void the_answer_is_json_where_asked_for_good_or_bad(void **state)
@@ -484,7 +507,7 @@ static void wrong_words_are_a_mistake_of_the_command_line(void **state)
     assert_int_equal(ran.exit, CTL_USAGE);
     RUN("", "check", file);
     assert_int_equal(ran.exit, CTL_USAGE);
-    has(ran.err, "locketctl: audit: takes verify or digest, not \"check\"");
+    has(ran.err, "locketctl: audit: takes verify, digest or contents, not \"check\"");
 }
 
 #define TEST(name_) cmocka_unit_test_teardown(name_, forget_run)
@@ -501,6 +524,7 @@ int main(void)
         TEST(a_keyed_chain_needs_its_keys_and_takes_no_line_without_one),
         TEST(who_has_not_the_key_cannot_change_a_line),
         TEST(a_value_is_compared_by_its_digest),
+        TEST(what_a_secret_holds_is_compared_by_the_digest_that_is_noted_on_it),
         TEST(the_answer_is_json_where_asked_for_good_or_bad),
         TEST(wrong_words_are_a_mistake_of_the_command_line),
     };

@@ -62,7 +62,7 @@ build() {
             export GOFLAGS="-mod=readonly -p=2 -trimpath -buildvcs=false" GOTOOLCHAIN=local
             CGO_ENABLED=0 nice go build -ldflags "-s -w $flags" -o "$path.new" "$package"
             mv "$path.new" "$path"
-        ) 9>"$cache/.lock" >&2
+        ) 9>"$cache/.lock-$name" >&2
     fi
     echo "$path"
 }

@@ -17,6 +17,7 @@ LIMITS = {
     "registered": 2,  # from then, or from kubelet's own start, to kubelet's confirmation
     "unknown": 5,  # from kubelet's first complaint about a driver that it does not know to then
 }
+SLACK_S = 0.25  # of a busy machine: kubelet takes two looks, a second apart, to know another driver
 UNKNOWN = f"driver name {DRIVER} not found in the list of registered CSI drivers"
 
 
@@ -135,7 +136,7 @@ def play(world, loops):
     finally:
         tell(starts)
     over = [f"{start.kind}: {name} {start.took[name]:.2f}" for start in starts
-            for name, limit in LIMITS.items() if start.took.get(name, 0) >= limit]
+            for name, limit in LIMITS.items() if start.took.get(name, 0) >= limit + SLACK_S]
     expect(not over, f"{len(over)} times too slow: {over[:20]}")
 
 

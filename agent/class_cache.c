@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 
-#include "agent/class_store.h"
 #include "agent/kube_watch.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
@@ -42,11 +41,11 @@ struct class_cache {
 /* --- what watches tell -------------------------------------------------------------------------
  */
 
-static void forget_one(void *arg, const char *ns, const char *name)
+static void forget_one(void *arg, const char *ns, const char *name, enum class_change change)
 {
     const struct class_cache *cache = arg;
 
-    cache->config.changed(cache->config.arg, ns, name, false);
+    cache->config.changed(cache->config.arg, ns, name, change);
 }
 
 static void on_event(void *arg, enum kube_event event, const struct tree *object)
@@ -74,7 +73,7 @@ static void on_event(void *arg, enum kube_event event, const struct tree *object
         break;
     }
     if (change != CLASS_AS_BEFORE)
-        cache->config.changed(cache->config.arg, ns, name, change == CLASS_ASKED);
+        cache->config.changed(cache->config.arg, ns, name, change);
 }
 
 /* --- what is watched ---------------------------------------------------------------------------
@@ -219,7 +218,13 @@ void class_cache_release(struct class_cache *cache, const char *ns)
     (void)pthread_mutex_unlock(&cache->lock);
 }
 
-void class_cache_tidy(struct class_cache *cache)
+void class_cache_await(struct class_cache *cache, const char *ns, const char *name)
+{
+    if (class_store_await(&cache->store, ns, name))
+        cache->config.changed(cache->config.arg, ns, name, CLASS_AWAITED);
+}
+
+static void close_up(struct class_cache *cache)
 {
     int64_t now = clock_mono_ms();
     struct place *p;
@@ -301,7 +306,8 @@ static int fetch(struct class_cache *cache, const char *ns, const char *name, st
     if (result < 0 && mine.code == CODE_NOT_FOUND)
         result = kube_get(cache->config.api, path, NULL, &object, &mine);
     if (result == 0) {
-        class_store_add(&cache->store, object);
+        if (class_store_add(&cache->store, object))
+            cache->config.changed(cache->config.arg, ns, name, CLASS_AWAITED);
         return 0;
     }
     if (mine.code == CODE_NOT_FOUND)
@@ -325,6 +331,29 @@ int class_cache_get(struct class_cache *cache, const char *ns, const char *name,
         class_store_get(&cache->store, ns, name, &known, ret, err) < 0)
         return -1;
     return known ? 0 : class_not_found(ns, name, err); /* deleted meanwhile */
+}
+
+/* Classes that are waited for, of namespaces that came while the cluster's list was under way. */
+static void ask_for_awaited(struct class_cache *cache)
+{
+    struct error err = { 0 };
+    bool asked = true;
+
+    while (asked) {
+        autofree char *ns = NULL;
+        autofree char *name = NULL;
+
+        asked = class_store_next_awaited(&cache->store, &ns, &name) &&
+                (fetch(cache, ns, name, &err) == 0 || err.code == CODE_NOT_FOUND);
+        if (asked && class_store_drop_awaited(&cache->store, ns, name))
+            cache->config.changed(cache->config.arg, ns, name, CLASS_AWAITED);
+    }
+}
+
+void class_cache_tidy(struct class_cache *cache)
+{
+    close_up(cache);
+    ask_for_awaited(cache);
 }
 
 struct class_cache *class_cache_new(const struct class_cache_config *config)

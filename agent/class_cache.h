@@ -7,6 +7,7 @@
 #ifndef LOCKET_AGENT_CLASS_CACHE_H
 #define LOCKET_AGENT_CLASS_CACHE_H
 
+#include "agent/class_store.h"
 #include "agent/group_version.h"
 #include "lib/model/class.h"
 
@@ -20,9 +21,9 @@ struct class_cache;
 struct class_cache_config {
     struct kube_api *api;
     struct group_version *version;
-    /* A class has other content now, or (deleted) is gone; forced: somebody wants its volumes
-     * refreshed. On a watch's thread: must not block. */
-    void (*changed)(void *arg, const char *ns, const char *name, bool forced);
+    /* A class has other content now, or (deleted) is gone, or somebody wants its volumes refreshed,
+     * or how it is was waited for. On a watch's thread, or on that of who waits: must not block. */
+    void (*changed)(void *arg, const char *ns, const char *name, enum class_change change);
     void *arg;
 };
 
@@ -45,8 +46,14 @@ must_check int class_cache_get(struct class_cache *cache, const char *ns, const 
 void class_cache_hold(struct class_cache *cache, const char *ns);
 void class_cache_release(struct class_cache *cache, const char *ns);
 
+/* Volumes of this class are there whose agent or driver was away: `changed` is called with
+ * CLASS_AWAITED once it is known how the class is now, which may be at once. Its namespace is held.
+ * Never blocks. */
+void class_cache_await(struct class_cache *cache, const char *ns, const char *name);
+
 /* Ends watches of namespaces that have had no volume for CLASS_LINGER_MS, and waits
- * for them and for those that a watch of the cluster took the place of. */
+ * for them and for those that a watch of the cluster took the place of. Asks for classes that are
+ * waited for and that no list brings. */
 void class_cache_tidy(struct class_cache *cache);
 
 /* Why the classes are not current, if they are not: false when all watches work. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/class_store.h"
 
+#include "agent/class_stamp.h"
+#include "agent/kube_api.h"
 #include "agent/pod_watch.h"
 #include "lib/base/hash.h"
 
@@ -11,12 +13,15 @@ struct stored_class {
     struct class *class; /* NULL: it cannot be read */
     struct error err;    /* why */
     char *asked;         /* the value of REFRESH_ANNOTATION */
+    bool awaited;        /* nothing is known of it yet, and somebody waits */
     uint64_t round;      /* of the list that it was seen in, or after */
     UT_hash_handle hh;
 };
 
 struct wanted_ns {
     char *ns;
+    uint64_t round; /* lists that had begun before it was wanted do not cover it */
+    bool listed;    /* one that does has ended: what is not known is not there */
     UT_hash_handle hh;
 };
 
@@ -85,6 +90,7 @@ void class_store_want(struct class_store *store, const char *ns, bool wanted)
     if (wanted && !w) {
         w = xcalloc(1, sizeof(*w));
         w->ns = xstrdup(ns);
+        w->round = store->round;
         HASH_ADD_KEYPTR(hh, store->wanted, w->ns, strlen(w->ns), w);
     } else if (!wanted && w) {
         HASH_DEL(store->wanted, w);
@@ -137,8 +143,11 @@ static enum class_change fill(struct stored_class *s, const struct tree *object)
     struct error err = { 0 };
     bool same;
 
-    (void)!class_read(object, &class, &err);
-    same = s->class && class ? class_same(s->class, class) : !s->class && !class;
+    if (class_read(object, &class, &err) == 0)
+        class_set_stamp(class, class_stamp(class, kube_meta(object, "uid")));
+    same = s->class && class ? class_same(s->class, class) &&
+                                   strcmp(s->class->stamp, class->stamp) == 0
+                             : !s->class && !class;
     class_free(s->class);
     s->class = class;
     s->err = err;
@@ -146,6 +155,10 @@ static enum class_change fill(struct stored_class *s, const struct tree *object)
     s->asked = xstrdup(asked);
     if (is_asked)
         return CLASS_ASKED;
+    if (s->awaited) {
+        s->awaited = false;
+        return CLASS_AWAITED;
+    }
     return same ? CLASS_AS_BEFORE : CLASS_EDITED;
 }
 
@@ -157,37 +170,93 @@ enum class_change class_store_see(struct class_store *store, const struct tree *
     struct wanted_ns *w = NULL;
     struct stored_class *s;
     enum class_change change = CLASS_AS_BEFORE;
-    bool known = false;
+    bool is_news = false;
 
     (void)pthread_mutex_lock(&store->lock);
     HASH_FIND_STR(store->wanted, ns, w);
     if (w) {
         s = find(store, ns, name);
-        known = s != NULL;
-        s = known ? s : make(store, ns, name);
+        is_news = s || w->listed;
+        s = s ? s : make(store, ns, name);
         if (s->round < round) /* another watch of it may be in a later one */
             s->round = round;
         change = fill(s, object);
     }
     (void)pthread_mutex_unlock(&store->lock);
-    return known ? change : CLASS_AS_BEFORE;
+    return is_news ? change : CLASS_AS_BEFORE;
 }
 
-void class_store_add(struct class_store *store, const struct tree *object)
+bool class_store_add(struct class_store *store, const struct tree *object)
 {
     const char *ns = class_ns_of(object);
     const char *name = class_name_of(object);
     struct stored_class *s;
+    bool was_awaited = false;
 
     if (!ns || !name)
-        return;
+        return false;
     (void)pthread_mutex_lock(&store->lock);
-    if (!find(store, ns, name)) {
-        s = make(store, ns, name);
+    s = find(store, ns, name);
+    if (!s || s->awaited) {
+        was_awaited = s != NULL;
+        s = s ? s : make(store, ns, name);
         s->round = store->round;
         (void)fill(s, object);
     }
     (void)pthread_mutex_unlock(&store->lock);
+    return was_awaited;
+}
+
+/* Caller holds the lock. */
+static bool is_listed(struct class_store *store, const char *ns)
+{
+    struct wanted_ns *w = NULL;
+
+    HASH_FIND_STR(store->wanted, ns, w);
+    return w && w->listed;
+}
+
+bool class_store_await(struct class_store *store, const char *ns, const char *name)
+{
+    struct stored_class *s;
+    bool is_known;
+
+    (void)pthread_mutex_lock(&store->lock);
+    s = find(store, ns, name);
+    is_known = s ? !s->awaited : is_listed(store, ns);
+    if (!s && !is_known)
+        make(store, ns, name)->awaited = true;
+    (void)pthread_mutex_unlock(&store->lock);
+    return is_known;
+}
+
+bool class_store_next_awaited(struct class_store *store, char **ret_ns, char **ret_name)
+{
+    struct stored_class *s;
+
+    (void)pthread_mutex_lock(&store->lock);
+    for (s = store->classes; s && !s->awaited;)
+        s = s->hh.next;
+    if (s) {
+        *ret_ns = xstrdup(s->ns);
+        *ret_name = xstrdup(s->name);
+    }
+    (void)pthread_mutex_unlock(&store->lock);
+    return s != NULL;
+}
+
+bool class_store_drop_awaited(struct class_store *store, const char *ns, const char *name)
+{
+    struct stored_class *s;
+    bool was_awaited;
+
+    (void)pthread_mutex_lock(&store->lock);
+    s = find(store, ns, name);
+    was_awaited = s && s->awaited;
+    if (was_awaited)
+        drop(store, s);
+    (void)pthread_mutex_unlock(&store->lock);
+    return was_awaited;
 }
 
 bool class_store_remove(struct class_store *store, const char *ns, const char *name)
@@ -202,6 +271,22 @@ bool class_store_remove(struct class_store *store, const char *ns, const char *n
     return s != NULL;
 }
 
+/* Caller holds the lock. */
+static bool is_gone(struct class_store *store, const struct stored_class *s, uint64_t round)
+{
+    return s->awaited ? is_listed(store, s->ns) : s->round < round;
+}
+
+/* From now on, what is not known of these namespaces is not there. */
+static void end_list(struct class_store *store, const char *ns, uint64_t round)
+{
+    (void)pthread_mutex_lock(&store->lock);
+    for (struct wanted_ns *w = store->wanted; w; w = w->hh.next)
+        if (w->round < round && (!*ns || strcmp(w->ns, ns) == 0))
+            w->listed = true;
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
 /* One that the list lacked, moved out; NULL: there is none any more. */
 static struct stored_class *next_gone(struct class_store *store, const char *ns, uint64_t round)
 {
@@ -209,7 +294,7 @@ static struct stored_class *next_gone(struct class_store *store, const char *ns,
 
     (void)pthread_mutex_lock(&store->lock);
     for (s = store->classes; s; s = s->hh.next)
-        if (s->round < round && (!*ns || strcmp(s->ns, ns) == 0))
+        if ((!*ns || strcmp(s->ns, ns) == 0) && is_gone(store, s, round))
             break;
     if (s)
         HASH_DEL(store->classes, s);
@@ -218,12 +303,13 @@ static struct stored_class *next_gone(struct class_store *store, const char *ns,
 }
 
 void class_store_sweep(struct class_store *store, const char *ns, uint64_t round,
-                       void (*gone)(void *arg, const char *ns, const char *name), void *arg)
+                       class_store_gone *gone, void *arg)
 {
     struct stored_class *s;
 
+    end_list(store, ns, round);
     while ((s = next_gone(store, ns, round))) {
-        gone(arg, s->ns, s->name);
+        gone(arg, s->ns, s->name, s->awaited ? CLASS_AWAITED : CLASS_EDITED);
         stored_free(s);
     }
 }
@@ -236,10 +322,10 @@ int class_store_get(struct class_store *store, const char *ns, const char *name,
 
     (void)pthread_mutex_lock(&store->lock);
     s = find(store, ns, name);
-    *ret_known = s != NULL;
+    *ret_known = s && !s->awaited;
     if (s && s->class)
         *ret = class_dup(s->class);
-    else if (s) {
+    else if (*ret_known) {
         (void)error_copy(err, &s->err);
         result = error_within(err, "failed to get secretproviderclass %s/%s, error", ns, name);
     }

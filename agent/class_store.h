@@ -30,27 +30,41 @@ void class_store_want(struct class_store *store, const char *ns, bool wanted);
 /* Begins a list; what it holds is to be shown to class_store_see with this number. */
 uint64_t class_store_begin(struct class_store *store);
 
-/* What a look at an object that was known brought. */
+/* What a look at an object brought. */
 enum class_change {
-    CLASS_AS_BEFORE, /* or new, or not kept */
-    CLASS_EDITED,
-    CLASS_ASKED, /* it bears a new REFRESH_ANNOTATION, whether or not it was edited too */
+    CLASS_AS_BEFORE, /* or not kept, or of a namespace's first list */
+    CLASS_EDITED,    /* or made anew, or made: volumes may wait for it */
+    CLASS_ASKED,     /* it bears a new REFRESH_ANNOTATION, whether or not it was edited too */
+    CLASS_AWAITED,   /* how it is, or that it is gone, was waited for */
 };
 
 /* An object as a list or watch gave it. */
 enum class_change class_store_see(struct class_store *store, const struct tree *object,
                                   uint64_t round);
 
-/* An object as a GET gave it, which may be older than what a watch said: kept when unknown. */
-void class_store_add(struct class_store *store, const struct tree *object);
+/* An object as a GET gave it, which may be older than what a watch said: kept when unknown. True:
+ * it was waited for. */
+bool class_store_add(struct class_store *store, const struct tree *object);
+
+/* Somebody waits to hear how a class is. True: that is known already, or that there is none. Else
+ * whoever brings it is told CLASS_AWAITED. */
+bool class_store_await(struct class_store *store, const char *ns, const char *name);
+
+/* A class that is waited for. Ownership: *ret_ns and *ret_name are the caller's. False: none is. */
+bool class_store_next_awaited(struct class_store *store, char **ret_ns, char **ret_name);
+
+/* There is none, and nobody waits for it any more. False: nobody did. */
+bool class_store_drop_awaited(struct class_store *store, const char *ns, const char *name);
 
 /* True: it was there. */
 bool class_store_remove(struct class_store *store, const char *ns, const char *name);
 
-/* The list of this round has ended: what it did not hold is gone, told by gone(arg, ns, name).
- * ns "" means every namespace. */
+/* The list of this round has ended: what it did not hold is gone, told by gone (CLASS_AWAITED of
+ * what was waited for). ns "" means every namespace. */
+typedef void class_store_gone(void *arg, const char *ns, const char *name,
+                              enum class_change change);
 void class_store_sweep(struct class_store *store, const char *ns, uint64_t round,
-                       void (*gone)(void *arg, const char *ns, const char *name), void *arg);
+                       class_store_gone *gone, void *arg);
 
 /* A copy of a class that is known, the caller's by class_free.
  * Errors: INVALID_ARGUMENT of one that cannot be read (*ret_known is true then). */

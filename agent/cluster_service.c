@@ -38,6 +38,7 @@ static void answer_class(const struct class *c, Locket__Cluster__V1__GetClassRes
         annotation_refs[i] = &annotations[i];
     }
     out.provider = c->provider;
+    out.stamp = c->stamp ? c->stamp : (char *)protobuf_c_empty_string;
     out.has_parameters = c->has_parameters;
     out.parameters = parameter_refs;
     out.n_parameters = c->parameters.count;
@@ -148,6 +149,8 @@ static void take_report(struct cluster_service *self, const Locket__Cluster__V1_
             class_cache_release(self->classes, ns);
     } else if (pod_status_set(self->statuses, &volume))
         class_cache_hold(self->classes, in->pod_namespace);
+    if (in->mounted && in->resent)
+        class_cache_await(self->classes, in->pod_namespace, in->class_name);
 }
 
 static void run_report(void *arg)

@@ -33,6 +33,7 @@ struct driver_line {
     CsiDriver *csi_driver; /* NULL: not known */
     char *told_digest;     /* of the CSIDriver that the parked call's driver knows */
     bool rotation;         /* the driver's is on */
+    bool compares;         /* the driver knows by which form of a class a volume was filled */
     bool registered;       /* kubelet has confirmed the driver */
     char *registration;    /* how far that is; "": the driver does not register itself */
     void (*heed)(void *arg);
@@ -229,6 +230,7 @@ void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__Watch
     free(line->told_digest);
     line->told_digest = xstrdup(in->csi_driver);
     line->rotation = in->rotation;
+    line->compares = in->compares;
     if (is_known && in->serial == line->serial)
         drop_sent(line);
     line->sent = 0;
@@ -249,42 +251,60 @@ void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__Watch
         line->heed(line->heed_arg);
 }
 
-static bool is_same(const Refresh *r, const char *ns, const char *class_name, const char *pod_name)
+static char *text_or_empty(const char *text)
 {
-    return strcmp(r->namespace_, ns) == 0 && strcmp(r->class_name, class_name) == 0 &&
-           strcmp(r->pod_name, pod_name) == 0;
+    return xstrdup(text ? text : "");
 }
 
-/* Caller holds the lock. */
-static void add(struct driver_line *line, const char *ns, const char *class_name,
-                const char *pod_name, bool forced)
+static Refresh *refresh_new(const struct line_refresh *from)
 {
-    Refresh *r;
+    Refresh *r = xmalloc(sizeof(*r));
 
-    for (size_t i = line->sent; i < line->count; i++)
-        if (is_same(line->refreshes[i], ns, class_name, pod_name)) {
-            line->refreshes[i]->forced = line->refreshes[i]->forced || forced;
-            return;
-        }
-    if (line->count == DRIVER_LINE_MAX)
-        return;
-    r = xmalloc(sizeof(*r));
     locket__cluster__v1__refresh__init(r);
-    r->namespace_ = xstrdup(ns);
-    r->class_name = xstrdup(class_name);
-    r->pod_name = xstrdup(pod_name);
-    r->forced = forced;
-    line->refreshes = xrealloc(line->refreshes, (line->count + 1) * sizeof(Refresh *));
-    line->refreshes[line->count++] = r;
+    r->namespace_ = text_or_empty(from->ns);
+    r->class_name = text_or_empty(from->class_name);
+    r->pod_name = text_or_empty(from->pod_name);
+    r->class_stamp = text_or_empty(from->stamp);
+    r->forced = from->forced;
+    r->unless_known = from->unless_known;
+    return r;
 }
 
-void driver_line_refresh(struct driver_line *line, const char *ns, const char *class_name,
-                         const char *pod_name, bool forced)
+static bool is_same(const Refresh *a, const Refresh *b)
+{
+    return strcmp(a->namespace_, b->namespace_) == 0 && strcmp(a->class_name, b->class_name) == 0 &&
+           strcmp(a->pod_name, b->pod_name) == 0;
+}
+
+/* Takes the refresh over: in the place of one of the same that was not sent yet, of which it keeps
+ * what was meant by it. Caller holds the lock. */
+static void add(struct driver_line *line, Refresh *r)
+{
+    size_t i = line->sent;
+
+    while (i < line->count && !is_same(line->refreshes[i], r))
+        i++;
+    if (i == DRIVER_LINE_MAX || (r->unless_known && !line->compares)) {
+        locket__cluster__v1__refresh__free_unpacked(r, NULL);
+        return;
+    }
+    if (i == line->count) {
+        line->refreshes = xrealloc(line->refreshes, (line->count + 1) * sizeof(Refresh *));
+        line->count++;
+    } else {
+        r->forced = r->forced || line->refreshes[i]->forced;
+        r->unless_known = r->unless_known && line->refreshes[i]->unless_known;
+        locket__cluster__v1__refresh__free_unpacked(line->refreshes[i], NULL);
+    }
+    line->refreshes[i] = r;
+}
+
+void driver_line_refresh(struct driver_line *line, const struct line_refresh *refresh)
 {
     struct answer a;
 
     (void)pthread_mutex_lock(&line->lock);
-    add(line, ns, class_name ? class_name : "", pod_name ? pod_name : "", forced);
+    add(line, refresh_new(refresh));
     a = take_answer(line, false);
     (void)pthread_mutex_unlock(&line->lock);
     send_answer(line, &a);

@@ -36,10 +36,19 @@ bool driver_line_knows(const struct driver_line *line, const Locket__Cluster__V1
 void driver_line_park(struct driver_line *line, const Locket__Cluster__V1__WatchRequest *in,
                       Locket__Cluster__V1__WatchResponse_Closure reply, void *call);
 
-/* Tells the driver to refresh the volumes of a class (pod NULL), or of a pod (class NULL). One that
- * waits already is not added again. Never blocks. */
-void driver_line_refresh(struct driver_line *line, const char *ns, const char *class_name,
-                         const char *pod_name, bool forced);
+/* Volumes that are to be refreshed: of a class (pod NULL), or of a pod (class NULL). */
+struct line_refresh {
+    const char *ns;
+    const char *class_name;
+    const char *pod_name;
+    const char *stamp; /* of the class now; NULL: not known, or there is none */
+    bool forced;       /* somebody asked for it, so also where rotation is off */
+    bool unless_known; /* it may be no edit: those known to be filled by another form */
+};
+
+/* Tells the driver. One of the same that waits already is not added again. What a driver cannot
+ * compare it is not told. Never blocks. */
+void driver_line_refresh(struct driver_line *line, const struct line_refresh *refresh);
 
 /* Tells the driver that every access is to be noted. Before the first Watch. */
 void driver_line_want_audit(struct driver_line *line);

@@ -57,15 +57,25 @@ static void call_ended(void *arg, const char *method, int64_t took_us, const str
               WITH_TEXT(KEY_ERROR, err->msg), WITH_NUMBER(KEY_TOOK_MS, took_us / 1000));
 }
 
-static void class_changed(void *arg, const char *ns, const char *name, bool forced)
+static void class_changed(void *arg, const char *ns, const char *name, enum class_change change)
 {
-    const char *reason[] = { forced ? "class-annotation" : "class" };
     struct program *p = arg;
+    bool forced = change == CLASS_ASKED;
+    const char *reason[] = { forced ? "class-annotation" : "class" };
+    struct class *now autoclass = NULL;
+    struct line_refresh refresh = {
+        .ns = ns, .class_name = name, .forced = forced, .unless_known = change == CLASS_AWAITED
+    };
+    bool known = false;
 
-    log_event(LOG_INFO, forced ? "a class is to be refreshed" : "a class changed",
-              WITH_TEXT(KEY_CLASS, name));
-    metrics_add(p->metrics, AM_REFRESHES, reason, 1);
-    driver_line_refresh(p->line, ns, name, NULL, forced);
+    if (change != CLASS_AWAITED) {
+        log_event(LOG_INFO, forced ? "a class is to be refreshed" : "a class changed",
+                  WITH_TEXT(KEY_CLASS, name));
+        metrics_add(p->metrics, AM_REFRESHES, reason, 1);
+    }
+    (void)!class_cache_peek(p->classes, ns, name, &known, &now, NULL);
+    refresh.stamp = now ? now->stamp : NULL;
+    driver_line_refresh(p->line, &refresh);
     secret_sync_class(p->secrets, ns, name);
 }
 
@@ -76,7 +86,8 @@ static void pod_asked(void *arg, const char *ns, const char *name)
 
     log_event(LOG_INFO, "a pod is to be refreshed", WITH_TEXT(KEY_POD, name));
     metrics_add(p->metrics, AM_REFRESHES, reason, 1);
-    driver_line_refresh(p->line, ns, NULL, name, true);
+    driver_line_refresh(p->line,
+                        &(struct line_refresh){ .ns = ns, .pod_name = name, .forced = true });
 }
 
 static void csi_driver_changed(void *arg, const Locket__Cluster__V1__CsiDriver *facts)

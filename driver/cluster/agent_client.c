@@ -61,7 +61,9 @@ static int call(struct agent_client *a, const char *method, const ProtobufCMessa
 static int read_class(const char *ns, const char *name, const GetClassResponse *in,
                       struct class **ret, struct error *err)
 {
-    struct class_parts parts = { .ns = ns, .name = name, .provider = in->provider };
+    struct class_parts parts = {
+        .ns = ns, .name = name, .provider = in->provider, .stamp = in->stamp
+    };
     struct pairs parameters autopairs = { 0 };
     struct pairs annotations autopairs = { 0 };
 
@@ -298,6 +300,8 @@ static bool hand_on(struct agent_client *a, const WatchResponse *in, bool is_new
             .class_name = *r->class_name ? r->class_name : NULL,
             .pod_name = *r->pod_name ? r->pod_name : NULL,
             .forced = r->forced,
+            .class_stamp = *r->class_stamp ? r->class_stamp : NULL,
+            .unless_known = r->unless_known,
         };
 
         a->listener.wish(a->listener.arg, &wish);
@@ -344,6 +348,7 @@ static int watch_once(struct agent_client *a, bool *ret_heard, struct error *err
     in.csi_driver = a->csi_driver;
     in.rotation = rotation_is_on(a);
     in.serial = a->serial;
+    in.compares = true;
     in.registered = is_registered(a, &registration);
     if (registration)
         in.registration = registration;

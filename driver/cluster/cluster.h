@@ -26,6 +26,8 @@ struct volume_report {
     bool taken_over; /* its content was there before us: what the cluster shows of it stands */
     const struct error *err;    /* of the last refresh; NULL: it succeeded */
     int64_t changed_at_unix_ms; /* when a fetch first brought the content that is there */
+    bool resent; /* told again, since one of both sides is new: see to it that its class is current
+                  */
 };
 
 struct volume_file {
@@ -100,6 +102,9 @@ struct cluster_wish {
     const char *class_name;
     const char *pod_name;
     bool forced; /* somebody asked for it, so also where rotation is off */
+    const char
+        *class_stamp;  /* of the class now: those filled by it need nothing; NULL: not known */
+    bool unless_known; /* only those known to be filled by another form */
 };
 
 /* What the cluster's CSIDriver object says; borrowed. */

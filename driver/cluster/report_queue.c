@@ -46,6 +46,7 @@ static Report *report_new(const struct volume_report *v)
     r->mounted = v->mounted;
     r->changed_at_unix_ms = v->changed_at_unix_ms;
     r->taken_over = v->taken_over;
+    r->resent = v->resent;
     r->objects = xcalloc(v->version_count + 1, sizeof(*r->objects));
     for (size_t i = 0; i < v->version_count; i++) {
         r->objects[i] = xmalloc(sizeof(**r->objects));
@@ -69,11 +70,14 @@ static void put(struct report_queue *q, Report *report, bool only_if_none)
     struct waiting *w = NULL;
 
     HASH_FIND_STR(q->waiting, report->volume_id, w);
+    if (w && only_if_none)
+        w->report->resent = w->report->resent || report->resent;
     if ((w && only_if_none) || (!w && HASH_COUNT(q->waiting) >= REPORT_QUEUE_MAX)) {
         report_free(report);
         return;
     }
     if (w) {
+        report->resent = report->resent || w->report->resent;
         HASH_DEL(q->waiting, w);
         report_free(w->report);
         free(w);

@@ -7,8 +7,6 @@
 #include "driver/volume/rotation.h"
 #include "driver/volume/send_files.h"
 
-enum { SPREAD_MS = 5000 /* volumes of a class that was edited do not meet their store at once */ };
-
 struct search {
     struct lifecycle *app;
     const struct cluster_wish *wish;
@@ -19,6 +17,18 @@ static bool matches(const char *want, const char *have)
     return !want || str_same(want, have);
 }
 
+/* Was it filled by another form of its class, or is it being filled by one? What has not asked for
+ * the class yet will have it as it is. Caller holds the lock. */
+static bool is_of_another_form(const struct volume *v, const struct cluster_wish *wish)
+{
+    bool is_idle = v->state == VOLUME_IDLE;
+    const char *form = is_idle ? v->record.class_stamp : v->form;
+
+    if (form)
+        return !str_same(form, wish->class_stamp);
+    return !wish->unless_known && (is_idle || !wish->class_stamp);
+}
+
 static void hasten_one(void *arg, struct volume *v)
 {
     const struct search *s = arg;
@@ -27,10 +37,11 @@ static void hasten_one(void *arg, struct volume *v)
     pthread_mutex_lock(&v->lock);
     meant = matches(s->wish->ns, v->record.pod_ns) &&
             matches(s->wish->class_name, v->record.class_name) &&
-            matches(s->wish->pod_name, v->record.pod_name);
+            matches(s->wish->pod_name, v->record.pod_name) &&
+            (s->wish->forced || is_of_another_form(v, s->wish));
     pthread_mutex_unlock(&v->lock);
     if (meant)
-        rotation_hasten(s->app, v, s->wish->forced ? 0 : SPREAD_MS, s->wish->forced);
+        rotation_hasten(s->app, v, s->wish->forced ? 0 : WISH_SPREAD_MS, s->wish->forced);
 }
 
 static void wish(void *arg, const struct cluster_wish *wish)

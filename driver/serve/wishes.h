@@ -9,6 +9,10 @@
 #include "driver/serve/registration.h"
 #include "driver/volume/lifecycle.h"
 
+/* Volumes of a class that was edited do not meet their store at once: each is refreshed at a random
+ * moment within this time. */
+enum { WISH_SPREAD_MS = 5000 };
+
 struct wishes {
     struct lifecycle *app;
     struct registration *registration; /* NULL: off */

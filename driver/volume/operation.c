@@ -73,6 +73,8 @@ int operation_class(struct operation *op, struct error *err)
     op->volume->interval_ms = op->class->rotation_interval_ms;
     free(op->volume->record.provider);
     op->volume->record.provider = xstrdup(op->class->provider);
+    free(op->volume->form);
+    op->volume->form = op->class->stamp ? xstrdup(op->class->stamp) : NULL;
     pthread_mutex_unlock(&op->volume->lock);
     return FAULT("class.after_get", err);
 }
@@ -309,6 +311,7 @@ int operation_fetch(struct operation *op, struct error *err)
     observe_fetch(op, started, result == 0 ? CODE_OK : err ? err->code : CODE_UNKNOWN);
     if (result < 0)
         return of_pod(op, err);
+    op->fetched = true;
     return FAULT("fetch.end", err);
 }
 
@@ -461,9 +464,29 @@ static void remember(struct operation *op, int64_t now)
     record_set_versions(r, op->files.versions, op->files.version_count);
     r->had_tokens = credentials_has_tokens(&op->credentials);
     r->had_secrets = credentials_has_secrets(&op->credentials);
-    free(r->live);
-    r->live = xstrdup(op->live);
     r->phase = RECORD_PUBLISHED;
+}
+
+static void set_text(char **slot, const char *text)
+{
+    free(*slot);
+    *slot = xstrdup(text);
+}
+
+/* What the record says of the files beside their versions. True: it is news. */
+static bool remember_form(struct operation *op)
+{
+    struct record *r = &op->volume->record;
+    const char *stamp = op->fetched ? op->class->stamp : NULL;
+    bool is_news = stamp && !str_same(r->class_stamp, stamp);
+
+    if (is_news)
+        set_text(&r->class_stamp, stamp);
+    if (*op->live && !str_same(r->live, op->live)) {
+        set_text(&r->live, op->live);
+        is_news = true;
+    }
+    return is_news;
 }
 
 /* Does the record tell of the files that were there before this write? One of an older version of
@@ -489,6 +512,7 @@ int operation_record_end(struct operation *op, struct error *err)
 {
     struct record *r = &op->volume->record;
     int64_t phase = r->phase;
+    bool save;
     int result = 0;
 
     fileset_sort(&op->files);
@@ -511,7 +535,8 @@ int operation_record_end(struct operation *op, struct error *err)
     op->volume->refresh_at_unix_ms = op->files.refresh_at_unix_ms;
     remember_lease(op);
     op->volume->unsure = false;
-    if (op->recorded)
+    save = remember_form(op) || op->recorded;
+    if (save)
         result = state_save(&op->app->state, r, err);
     if (result < 0)
         r->phase = phase; /* a first publish is undone with its record */

@@ -25,6 +25,7 @@ struct operation {
     bool mounted;                    /* by this operation */
     bool made_target;                /* by this operation */
     int64_t reserved_bytes;          /* of the budget, by this operation */
+    bool fetched;                    /* did the provider answer? */
     bool changed;                    /* did a file change? */
     bool gone;                       /* did one go? */
     bool unrecorded;                 /* were the files there not those that the record tells of? */

@@ -44,6 +44,7 @@ static const struct field_row fields[] = {
     TEXT(provider),
     TEXT(mount_flags),
     TEXT(live),
+    TEXT(class_stamp),
     NUMBER(phase),
     NUMBER(fs_group),
     NUMBER(had_tokens),

@@ -41,7 +41,8 @@ struct record {
     int64_t changed_at_unix_ms;
     struct object_version *versions;
     size_t version_count;
-    char *live; /* the generation that the versions tell of; NULL: not known */
+    char *live;        /* the generation that the versions tell of; NULL: not known */
+    char *class_stamp; /* of the class by which it was filled last; NULL: not known */
 };
 
 /* Frees what it owns; { 0 } afterwards. */

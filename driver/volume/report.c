@@ -8,10 +8,10 @@ static bool is_taken_over(const struct record *record)
     return record->generation == 0 && !(record->writing && record->version_count);
 }
 
-void report_volume(struct lifecycle *app, const struct record *record, bool mounted,
-                   const struct error *err)
+static struct volume_report row_of(const struct record *record, bool mounted,
+                                   const struct error *err)
 {
-    struct volume_report row = {
+    return (struct volume_report){
         .volume_id = record->volume_id,
         .pod_ns = record->pod_ns,
         .pod_name = record->pod_name,
@@ -25,6 +25,12 @@ void report_volume(struct lifecycle *app, const struct record *record, bool moun
         .err = err,
         .changed_at_unix_ms = record->changed_at_unix_ms,
     };
+}
+
+void report_volume(struct lifecycle *app, const struct record *record, bool mounted,
+                   const struct error *err)
+{
+    struct volume_report row = row_of(record, mounted, err);
 
     app->cluster->ops->report(app->cluster, &row);
 }
@@ -32,10 +38,14 @@ void report_volume(struct lifecycle *app, const struct record *record, bool moun
 static void report_one(void *arg, struct volume *v)
 {
     struct lifecycle *app = arg;
+    struct volume_report row;
 
     pthread_mutex_lock(&v->lock);
-    if (v->record.phase == RECORD_PUBLISHED && v->state != VOLUME_LEAVING)
-        report_volume(app, &v->record, true, v->failures ? &v->last_error : NULL);
+    if (v->record.phase == RECORD_PUBLISHED && v->state != VOLUME_LEAVING) {
+        row = row_of(&v->record, true, v->failures ? &v->last_error : NULL);
+        row.resent = true;
+        app->cluster->ops->report(app->cluster, &row);
+    }
     pthread_mutex_unlock(&v->lock);
 }
 

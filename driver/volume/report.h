@@ -12,7 +12,7 @@
 void report_volume(struct lifecycle *app, const struct record *record, bool mounted,
                    const struct error *err);
 
-/* The same of every published volume, as when the cluster's side is new. */
+/* The same of every published volume, when one of both sides is new. */
 void report_all(struct lifecycle *app);
 
 #endif

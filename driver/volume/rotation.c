@@ -118,6 +118,16 @@ static void arm_locked(struct volume_timer *timer, int64_t in_ms, bool only_soon
     pthread_mutex_unlock(&timer->volume->lock);
 }
 
+/* What was wished for while somebody worked on it. Caller holds the lock. */
+static void arm_again(struct volume *v)
+{
+    if (v->again_ms && !v->waiting) {
+        v->why = v->again_why;
+        arm(&v->refresh, v->again_ms, true);
+    }
+    v->again_ms = 0;
+}
+
 void rotation_schedule(struct lifecycle *app, struct volume *v)
 {
     int64_t ms;
@@ -126,6 +136,7 @@ void rotation_schedule(struct lifecycle *app, struct volume *v)
     ms = next_in_ms(app, v);
     if (ms >= 0)
         arm(&v->refresh, clock_mono_ms() + ms, false);
+    arm_again(v);
     pthread_mutex_unlock(&v->lock);
 }
 
@@ -137,6 +148,7 @@ void rotation_schedule_spread(struct lifecycle *app, struct volume *v)
     ms = next_in_ms(app, v);
     if (ms >= 0)
         arm(&v->refresh, clock_mono_ms() + ms / 2 + clock_jitter_ms(ms / 2, 100), false);
+    arm_again(v);
     pthread_mutex_unlock(&v->lock);
 }
 
@@ -154,12 +166,20 @@ void rotation_credentials_came(struct lifecycle *app, struct volume *v)
 
 void rotation_hasten(struct lifecycle *app, struct volume *v, int64_t within_ms, bool forced)
 {
+    int64_t at_ms = clock_mono_ms() + within_ms / 2 + clock_jitter_ms(within_ms / 2, 100);
+    bool is_busy;
+
     pthread_mutex_lock(&v->lock);
-    if (v->record.phase == RECORD_PUBLISHED && !v->waiting && (app->config.rotation || forced)) {
+    is_busy = v->state == VOLUME_FETCHING || v->state == VOLUME_WRITING;
+    if (is_busy && (app->config.rotation || forced)) {
+        v->again_why = forced ? REFRESH_ASKED : REFRESH_CLASS;
+        v->again_ms = v->again_ms && v->again_ms < at_ms ? v->again_ms : at_ms;
+    }
+    if (!is_busy && v->record.phase == RECORD_PUBLISHED && !v->waiting &&
+        (app->config.rotation || forced)) {
         v->class_edited = v->class_edited || !forced;
         v->why = forced ? REFRESH_ASKED : REFRESH_CLASS;
-        arm(&v->refresh, clock_mono_ms() + within_ms / 2 + clock_jitter_ms(within_ms / 2, 100),
-            true);
+        arm(&v->refresh, at_ms, true);
     }
     pthread_mutex_unlock(&v->lock);
 }

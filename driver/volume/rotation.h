@@ -27,8 +27,9 @@ void rotation_schedule_spread(struct lifecycle *app, struct volume *v);
 /* Newer credentials came: a volume that waited for them is due now. */
 void rotation_credentials_came(struct lifecycle *app, struct volume *v);
 
-/* The volume is due within this time, at a random moment of it; where rotation is off only when it
- * is forced. */
+/* The volume is due within this time, at a random moment of it, or at an earlier one that is set
+ * already; where rotation is off only when it is forced. While somebody works on it: once that has
+ * ended, since it may have begun too early to see why. */
 void rotation_hasten(struct lifecycle *app, struct volume *v, int64_t within_ms, bool forced);
 
 /* An old generation was left: it goes when the grace is over. */

@@ -65,6 +65,7 @@ void volume_unref(struct volume *v)
     credentials_done(&v->credentials);
     pthread_mutex_destroy(&v->lock);
     pthread_cond_destroy(&v->calmer);
+    free(v->form);
     free(v->id);
     free(v);
 }
@@ -89,6 +90,7 @@ int volume_begin(struct volume *v, struct cancel *work, struct error *err)
     if (v->state == VOLUME_IDLE) {
         v->state = VOLUME_FETCHING;
         v->work = work;
+        free(take(v->form));
     } else {
         result = busy(v, err);
     }

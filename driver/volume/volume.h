@@ -58,7 +58,10 @@ struct volume {
     bool handed_back; /* the driver before may take it over any time: no old generation is left */
     bool unsure;      /* another driver may have written since the record: nothing is "unchanged" */
     bool refused;     /* the newest republish's credentials were */
-    bool class_edited;          /* the class was, and no refresh has ended since */
+    bool class_edited; /* the class was, and no refresh has ended since */
+    char *form;        /* stamp of the class that its last work was begun with; or NULL */
+    enum refresh_reason again_why;
+    int64_t again_ms;           /* monotonic: wished for while somebody worked on it; 0: was not */
     int64_t good_ms;            /* monotonic: the last good refresh, or since when it is known */
     int64_t stale_told_ms;      /* monotonic; 0: it was not told to be since it was good */
     bool waiting;               /* had credentials and has none now: not due, not failed */

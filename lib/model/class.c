@@ -136,8 +136,16 @@ int class_make(const struct class_parts *parts, struct class **ret, struct error
     pairs_copy(&c->annotations, parts->annotations);
     c->has_parameters = c->parameters.count > 0;
     c->rotation_interval_ms = interval_of(c);
+    if (parts->stamp && *parts->stamp)
+        c->stamp = xstrdup(parts->stamp);
     *ret = c;
     return 0;
+}
+
+void class_set_stamp(struct class *c, char *stamp)
+{
+    free(c->stamp);
+    c->stamp = stamp;
 }
 
 void class_free(struct class *c)
@@ -147,6 +155,7 @@ void class_free(struct class *c)
     free(c->name);
     free(c->ns);
     free(c->provider);
+    free(c->stamp);
     pairs_done(&c->parameters);
     pairs_done(&c->annotations);
     secret_objects_done(&c->secret_objects);
@@ -166,6 +175,7 @@ struct class *class_dup(const struct class *c)
     copy->name = xstrdup(c->name);
     copy->ns = xstrdup(c->ns);
     copy->provider = xstrdup(c->provider);
+    copy->stamp = c->stamp ? xstrdup(c->stamp) : NULL;
     pairs_copy(&copy->parameters, &c->parameters);
     pairs_copy(&copy->annotations, &c->annotations);
     copy->has_parameters = c->has_parameters;

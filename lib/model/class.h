@@ -28,6 +28,7 @@ struct class
     struct pairs annotations;
     int64_t rotation_interval_ms; /* parameter or annotation rotationPollInterval; 0: default */
     struct secret_objects secret_objects; /* of a class that was read from a document */
+    char *stamp; /* by which its form is known again (class_set_stamp); NULL: nobody can tell */
 };
 
 /* Is this tree a SecretProviderClass of a version we read (v1, v1alpha1)? */
@@ -61,11 +62,15 @@ struct class_parts {
     const char *provider;
     const struct pairs *parameters;
     const struct pairs *annotations;
+    const char *stamp; /* NULL or "": none */
 };
 
 /* Makes one of its parts. Ownership: class_free. Errors: INVALID_ARGUMENT for names, counts or
  * sizes that no class has. */
 must_check int class_make(const struct class_parts *parts, struct class **ret, struct error *err);
+
+/* Says by which text the class is known again; taken over. */
+void class_set_stamp(struct class *c, char *stamp);
 
 /* A deep copy. Ownership: class_free. */
 struct class *class_dup(const struct class *c);

@@ -249,6 +249,40 @@ def a_class_that_was_edited_meanwhile_is_seen_as_it_is(world):
     pod.unpublish()
 
 
+# Who is away while classes are edited, and how it comes back.
+AWAY = {
+    "agent": lambda world: world.start_agent(),
+    "driver": lambda world: world.node.start(),
+}
+
+
+@test
+def an_edit_while_agent_or_driver_is_away_is_seen_when_it_is_back(world):
+    """And a class that was made anew counts as edited, though it says the same; no other does."""
+    kept = world.publish("kept")
+    for who, start in AWAY.items():
+        names = {kind: f"{kind}-{who}" for kind in ("edited", "anew", "gone")}
+        for name in names.values():
+            world.make_class(name, "shop", ["user", "password"])
+        pods = {kind: world.publish(f"pod-{name}", name) for kind, name in names.items()}
+        world.wait_for_status(f"pod-{names['gone']}", class_name=names["gone"])
+        world.programs.stop(who, signal.SIGKILL)
+        world.make_class(names["edited"], "shop", ["user"])
+        for kind in ("anew", "gone"):
+            world.cluster.kubectl("delete", "secretproviderclass", names[kind], "-n", "shop")
+        world.make_class(names["anew"], "shop", ["user", "password"])
+        world.write({**world.values, "password": who})  # what a refresh would bring
+        start(world)
+        wait_until(lambda p=pods: p["edited"].files() == {"user": "joe"}, 20, f"the edit ({who})")
+        wait_until(lambda p=pods, w=who: p["anew"].read("password") == w, 20, f"the new one ({who})")
+        wait_until(lambda: "not found" in world.node.ctl("list", "-o", "json"), 20, f"the end ({who})")
+        expect_equal(kept.read("password"), "old", f"a volume of a class that nobody edited ({who})")
+        for pod in pods.values():
+            pod.unpublish()
+    kept.unpublish()
+    world.write(world.values)
+
+
 @test
 def without_the_agent_known_classes_serve_and_reports_wait(world):
     pod = world.publish("stays")

@@ -170,6 +170,20 @@ def an_edit_of_secret_objects_is_applied_at_once(world):
 
 
 @test
+def an_edit_of_secret_objects_while_the_agent_is_away_is_applied_when_it_is_back(world):
+    world.make_class("slept", keys=["user", "password"],
+                     secretObjects=[secret_objects("slept", {"u": "user"})])
+    pod = world.publish("sleeper", "slept")
+    world.wait_for_owners("slept", {"sleeper"})
+    world.programs.stop("agent")
+    world.make_class("slept", keys=["user", "password"],
+                     secretObjects=[secret_objects("slept", {"p": "password"})])
+    world.start_agent()
+    wait_until(lambda: data_of(world.secret("slept")) == {"p": world.values["password"]}, 15, "the edit")
+    pod.unpublish()
+
+
+@test
 def somebody_elses_secret_is_refused_until_the_class_says_adopt(world):
     world.cluster.apply(world.secret_of("foreign", {"k": "theirs"}))
     mine = [secret_objects("foreign", {"k": "user"})]

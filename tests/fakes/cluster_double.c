@@ -244,12 +244,16 @@ void cluster_double_put(struct cluster *self, const char *yaml)
     struct tree *t autotree = NULL;
     struct class *c = NULL;
     struct error err = { 0 };
+    const char *stamp;
     size_t at;
 
     if (yaml_parse(yaml, strlen(yaml), &t, &err) < 0 || class_read(t, &c, &err) < 0) {
         (void)fprintf(stderr, "cluster_double_put: %s\n", err.msg);
         abort();
     }
+    stamp = tree_get_text(tree_get(t, "metadata"), "uid");
+    if (stamp)
+        class_set_stamp(c, xstrdup(stamp));
     (void)pthread_mutex_lock(&d->lock);
     at = place_of(d, c->ns, c->name);
     if (at == d->class_count) {

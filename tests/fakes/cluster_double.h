@@ -36,8 +36,8 @@ struct noted {
 /* An empty cluster. Ownership: ops->free. */
 struct cluster *cluster_double_new(void);
 
-/* Adds or replaces a class, from the YAML of one document. Any thread. Fails the test by abort when
- * the text is no class. */
+/* Adds or replaces a class, from the YAML of one document; its uid is its stamp. Any thread. Fails
+ * the test by abort when the text is no class. */
 void cluster_double_put(struct cluster *self, const char *yaml);
 
 /* Takes a class out again. */

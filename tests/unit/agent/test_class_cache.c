@@ -30,12 +30,14 @@ struct world {
     struct strbuf told; /* guarded by lock; "NAMESPACE/NAME " of each change */
 };
 
-static void on_change(void *arg, const char *ns, const char *name, bool forced)
+static void on_change(void *arg, const char *ns, const char *name, enum class_change change)
 {
+    static const char *const marks[] = { [CLASS_ASKED] = "!", [CLASS_AWAITED] = "?" };
+    const char *mark = change == CLASS_EDITED ? "" : marks[change];
     struct world *w = arg;
 
     (void)pthread_mutex_lock(&w->lock);
-    strbuf_printf(&w->told, "%s/%s%s ", ns, name, forced ? "!" : "");
+    strbuf_printf(&w->told, "%s/%s%s ", ns, name, mark);
     (void)pthread_mutex_unlock(&w->lock);
 }
 
@@ -69,15 +71,21 @@ static int unmake(void **state)
     return 0;
 }
 
-static void put(struct world *w, const char *ns, const char *name, const char *provider)
+static void put_anew(struct world *w, const char *ns, const char *name, const char *provider,
+                     const char *uid)
 {
     autofree char *body =
         str_printf("{\"apiVersion\":\"secrets-store.csi.x-k8s.io/v1\",\"kind\":"
-                   "\"SecretProviderClass\",\"metadata\":{\"name\":\"%s\",\"namespace\":\"%s\"},"
-                   "\"spec\":{\"provider\":\"%s\",\"parameters\":{\"a\":\"b\"}}}",
-                   name, ns, provider);
+                   "\"SecretProviderClass\",\"metadata\":{\"name\":\"%s\",\"namespace\":\"%s\","
+                   "\"uid\":\"%s\"},\"spec\":{\"provider\":\"%s\",\"parameters\":{\"a\":\"b\"}}}",
+                   name, ns, uid, provider);
 
     kube_fake_tell(&w->fake, body, "put/" PLURAL);
+}
+
+static void put(struct world *w, const char *ns, const char *name, const char *provider)
+{
+    put_anew(w, ns, name, provider, "u1");
 }
 
 static void set_fault(struct world *w, const char *where, const char *kind)
@@ -254,6 +262,68 @@ static void eight_namespaces_are_watched_one_by_one_and_nine_by_one_watch(void *
     assert_int_equal(class_cache_watches(w->cache), 1);
 }
 
+/* As when agent or driver were away: who has volumes of a class hears how it is now. */
+static void how_a_class_is_that_somebody_waits_for_is_told_once_it_is_known(void **state)
+{
+    struct world *w = *state;
+
+    put(w, "shop", "app", "one");
+    set_fault(w, "list", "s503");
+    set_fault(w, "watch", "vanish");
+    class_cache_hold(w->cache, "shop");
+    wait_for_failure(w, true);
+    class_cache_await(w->cache, "shop", "app");
+    class_cache_await(w->cache, "shop", "gone");
+    assert_false(was_told(w, "shop/"));
+    kube_fake_tell(&w->fake, NULL, "heal/" PLURAL);
+    wait_told(w, "shop/app? ");
+    wait_told(w, "shop/gone? ");
+    expect_get(w, "shop", "gone", CODE_NOT_FOUND);
+    put(w, "shop", "known", "one");
+    wait_for(w, "shop", "known", "one");
+    class_cache_await(w->cache, "shop", "known");
+    assert_true(was_told(w, "shop/known? ")); /* at once */
+}
+
+static void one_that_is_made_anew_or_made_at_last_is_an_edit(void **state)
+{
+    struct world *w = *state;
+
+    put(w, "shop", "app", "one");
+    class_cache_hold(w->cache, "shop");
+    wait_for(w, "shop", "app", "one");
+    put(w, "shop", "late", "one");
+    wait_told(w, "shop/late ");
+    assert_false(was_told(w, "shop/app"));
+    kube_fake_tell(&w->fake, NULL, "drop/" PLURAL); /* both while nobody looked */
+    kube_fake_tell(&w->fake, NULL, "delete/" PLURAL "/shop/app");
+    put_anew(w, "shop", "app", "one", "u2");
+    kube_fake_tell(&w->fake, NULL, "compact/" PLURAL);
+    wait_told(w, "shop/app ");
+}
+
+/* A namespace that comes while, or after, the list of the whole cluster is under way is in no
+ * list. */
+static void what_no_list_brings_is_asked_for(void **state)
+{
+    struct world *w = *state;
+
+    hold_many(w, 0, 9);
+    put(w, "n0", "last", "one");
+    wait_for(w, "n0", "last", "one"); /* the list has ended */
+    put(w, "late", "app", "one");
+    put(w, "n1", "last", "one");
+    wait_for(w, "n1", "last", "one"); /* and this has gone by */
+    class_cache_hold(w->cache, "late");
+    class_cache_await(w->cache, "late", "app");
+    class_cache_await(w->cache, "late", "gone");
+    assert_false(was_told(w, "late/"));
+    class_cache_tidy(w->cache);
+    assert_true(was_told(w, "late/app? "));
+    assert_true(was_told(w, "late/gone? "));
+    expect_get(w, "late", "app", CODE_OK);
+}
+
 static void *get_in_silence(void *arg)
 {
     struct class *class autoclass = NULL;
@@ -295,6 +365,11 @@ int main(void)
                                         unmake),
         cmocka_unit_test_setup_teardown(
             eight_namespaces_are_watched_one_by_one_and_nine_by_one_watch, make, unmake),
+        cmocka_unit_test_setup_teardown(
+            how_a_class_is_that_somebody_waits_for_is_told_once_it_is_known, make, unmake),
+        cmocka_unit_test_setup_teardown(one_that_is_made_anew_or_made_at_last_is_an_edit, make,
+                                        unmake),
+        cmocka_unit_test_setup_teardown(what_no_list_brings_is_asked_for, make, unmake),
         cmocka_unit_test_setup_teardown(nobody_is_held_up_by_a_server_that_answers_nothing, make,
                                         unmake),
     };

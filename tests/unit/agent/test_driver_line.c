@@ -65,6 +65,13 @@ static int unmake(void **state)
     return 0;
 }
 
+static void refresh(struct driver_line *line, const char *class_name, bool forced)
+{
+    const struct line_refresh wish = { .ns = "shop", .class_name = class_name, .forced = forced };
+
+    driver_line_refresh(line, &wish);
+}
+
 static void a_driver_is_told_once_of_each(void **state)
 {
     struct driver_line *line = *state;
@@ -74,11 +81,11 @@ static void a_driver_is_told_once_of_each(void **state)
     assert_int_equal(d.answers, 1);
     ask(line, &d);
     assert_int_equal(d.answers, 1);
-    driver_line_refresh(line, "shop", "app", NULL, false);
+    refresh(line, "app", false);
     expect_told(&d, "shop/app ");
-    driver_line_refresh(line, "shop", "app", NULL, false);
-    driver_line_refresh(line, "shop", "app", NULL, true);
-    driver_line_refresh(line, "shop", "db", NULL, false);
+    refresh(line, "app", false);
+    refresh(line, "app", true);
+    refresh(line, "db", false);
     ask(line, &d);
     expect_told(&d, "shop/app! shop/db ");
     ask(line, &d);
@@ -96,13 +103,13 @@ static void what_was_told_to_nobody_is_told_again(void **state)
     ask(line, &d);
     d.deaf = true;
     ask(line, &d);
-    driver_line_refresh(line, "shop", "lost", NULL, true);
-    driver_line_refresh(line, "shop", "later", NULL, false);
+    refresh(line, "lost", true);
+    refresh(line, "later", false);
     d.deaf = false;
     ask(line, &d);
     expect_told(&d, "shop/lost! shop/later ");
     ask(line, &d);
-    driver_line_refresh(line, "shop", "new", NULL, false);
+    refresh(line, "new", false);
     expect_told(&d, "shop/new ");
     driver_line_end(line);
     driver_done(&d);
@@ -117,7 +124,7 @@ static void a_new_driver_is_told_what_the_one_before_died_of_hearing(void **stat
     ask(line, &old);
     old.deaf = true;
     ask(line, &old);
-    driver_line_refresh(line, "shop", "app", NULL, false);
+    refresh(line, "app", false);
     ask(line, &d);
     expect_told(&d, "shop/app ");
     ask(line, &d);

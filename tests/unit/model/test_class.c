@@ -435,8 +435,9 @@ static void a_class_of_parts_is_bounded_like_one_of_a_document(void **state)
     for (size_t i = 0; i < COUNT_OF(parts_rows); i++) {
         struct pairs parameters CLEANUP(pairs_done) = { 0 };
         struct pairs none = { 0 };
-        struct class_parts parts = { parts_rows[i].ns, parts_rows[i].name, "vault", &parameters,
-                                     &none };
+        struct class_parts parts = {
+            parts_rows[i].ns, parts_rows[i].name, "vault", &parameters, &none, NULL
+        };
         autofree char *value = xcalloc(parts_rows[i].value_bytes + 1, 1);
         struct class *c autoclass = NULL;
         struct error err = { 0 };

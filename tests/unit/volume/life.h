@@ -100,15 +100,29 @@ static inline int life_publish_with(const char *id, const char *target, const ch
     return result;
 }
 
+static inline char *life_target(size_t n)
+{
+    return n == 1 ? xstrdup(w.target)
+                  : str_printf("%s/pods/u1/volumes/kubernetes.io~csi/v%zu/mount", w.root, n);
+}
+
 /* The volume csi-N at a target of its own; csi-1 is the one that most tests have. */
 static inline void life_publish(size_t n)
 {
     autofree char *id = str_printf("csi-%zu", n);
-    autofree char *other = str_printf("%s/pods/u1/volumes/kubernetes.io~csi/v%zu/mount", w.root, n);
+    autofree char *target = life_target(n);
     struct error err = { 0 };
 
-    if (life_publish_with(id, n == 1 ? w.target : other, NULL, &err) < 0)
+    if (life_publish_with(id, target, NULL, &err) < 0)
         fail_msg("%s", err.msg);
+}
+
+static inline void life_unpublish(size_t n)
+{
+    autofree char *id = str_printf("csi-%zu", n);
+    autofree char *target = life_target(n);
+
+    assert_int_equal(lifecycle_unpublish(&w.app, id, target, NULL), 0);
 }
 
 /* Borrowed by a reference: autovolume. */

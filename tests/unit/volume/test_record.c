@@ -24,6 +24,8 @@ static void fill(struct record *r)
         .class_name = xstrdup("app"),
         .pod_ns = xstrdup(""),
         .mount_flags = xstrdup("context=\"a:b:c:s0:c1,c2\""),
+        .live = xstrdup("..2026_02_01_15_04_05.000000001"),
+        .class_stamp = xstrdup("u1/00ff"),
         .fs_group = -1,
         .had_tokens = 1,
         .size_bytes = INT64_MAX,
@@ -66,6 +68,8 @@ static void a_record_is_read_as_it_was_written(void **state)
     assert_string_equal(got.pod_ns, "");
     assert_null(got.pod_name);
     assert_string_equal(got.mount_flags, r.mount_flags);
+    assert_string_equal(got.live, r.live);
+    assert_string_equal(got.class_stamp, r.class_stamp);
     assert_int_equal(got.phase, RECORD_PUBLISHED);
     assert_int_equal(got.fs_group, -1);
     assert_int_equal(got.had_tokens, 1);

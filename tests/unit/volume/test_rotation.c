@@ -164,6 +164,75 @@ static void the_end_of_a_lease_is_remembered_until_there_is_another(void **state
     assert_int_equal(v->expires_at_unix_ms + v->expires_life_ms, 0);
 }
 
+/* --- wishes ------------------------------------------------------------------------------------
+ */
+
+enum { MANY = 40, WITHIN_MS = 300, PATIENCE_MS = 20000 };
+
+static void wait_fetches(size_t want)
+{
+    int64_t end = clock_mono_ms() + PATIENCE_MS;
+
+    while (source_double_fetches(w.app.source) < want && clock_mono_ms() < end)
+        clock_sleep_ms(5);
+    assert_int_equal(source_double_fetches(w.app.source), want);
+}
+
+static void hasten_all(void)
+{
+    for (size_t n = 1; n <= MANY; n++) {
+        struct volume *v autovolume = life_volume(n);
+
+        rotation_hasten(&w.app, v, WITHIN_MS, false);
+    }
+}
+
+static void two_edits_close_together_are_one_fetch_of_each_volume(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= MANY; n++)
+        life_publish(n);
+    hasten_all();
+    if (source_double_fetches(w.app.source) > MANY)
+        skip(); /* the machine is too slow: some were refreshed between the two */
+    hasten_all();
+    wait_fetches((size_t)2 * MANY);
+    clock_sleep_ms((int64_t)2 * WITHIN_MS);
+    wait_fetches((size_t)2 * MANY);
+}
+
+/* Until the volume is in its fetch, which hangs. */
+static void hang_in_refresh(struct volume *v)
+{
+    enum volume_state seen = VOLUME_IDLE;
+
+    source_double_hang(w.app.source, true);
+    rotation_hasten(&w.app, v, 0, false);
+    for (int64_t end = clock_mono_ms() + PATIENCE_MS;
+         seen != VOLUME_FETCHING && clock_mono_ms() < end; clock_sleep_ms(1)) {
+        (void)pthread_mutex_lock(&v->lock);
+        seen = v->state;
+        (void)pthread_mutex_unlock(&v->lock);
+    }
+    assert_int_equal(seen, VOLUME_FETCHING);
+}
+
+/* An edit while the volume is refreshed by the form before: that refresh does not count. */
+static void an_edit_during_a_refresh_is_followed_by_another(void **state)
+{
+    struct volume *v autovolume = NULL;
+
+    (void)state;
+    life_publish(1);
+    v = life_volume(1);
+    hang_in_refresh(v);
+    rotation_hasten(&w.app, v, WITHIN_MS, false);
+    source_double_hang(w.app.source, false);
+    wait_fetches(3);
+    clock_sleep_ms((int64_t)2 * WITHIN_MS);
+    wait_fetches(3);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -172,6 +241,8 @@ int main(void)
         in_life(a_refresh_is_counted_by_why_it_was),
         in_life(what_a_fetch_cost_at_the_store_is_counted),
         in_life(the_end_of_a_lease_is_remembered_until_there_is_another),
+        in_life(two_edits_close_together_are_one_fetch_of_each_volume),
+        in_life(an_edit_during_a_refresh_is_followed_by_another),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

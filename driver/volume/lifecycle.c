@@ -64,11 +64,12 @@ bool lifecycle_is_halted(struct lifecycle *app)
 void lifecycle_stop(struct lifecycle *app)
 {
     lifecycle_halt(app);
-    due_queue_free(app->due);
-    app->due = NULL;
-    work_pool_free(app->rotators);
+    due_queue_end(app->due);
+    work_pool_free(app->rotators); /* what it ends with sets its next time */
     work_pool_free(app->senders);
     volume_table_free(app->volumes);
+    due_queue_free(app->due);
+    app->due = NULL;
     budget_done(&app->budget);
     token_trust_done(&app->trust);
 }

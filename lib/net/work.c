@@ -343,16 +343,21 @@ int64_t due_queue_left_ms(struct due_queue *q, const struct due_item *item)
     return left;
 }
 
-void due_queue_free(struct due_queue *q)
+void due_queue_end(struct due_queue *q)
 {
-    if (!q)
-        return;
     pthread_mutex_lock(&q->lock);
     q->ending = true;
     (void)pthread_cond_signal(&q->changed);
     while (!q->ended)
         (void)pthread_cond_wait(&q->returned, &q->lock);
     pthread_mutex_unlock(&q->lock);
+}
+
+void due_queue_free(struct due_queue *q)
+{
+    if (!q)
+        return;
+    due_queue_end(q);
     pthread_cond_destroy(&q->changed);
     pthread_cond_destroy(&q->returned);
     pthread_mutex_destroy(&q->lock);

@@ -73,7 +73,11 @@ void due_queue_remove(struct due_queue *q, struct due_item *item);
 /* Milliseconds until the item is due (0: overdue), -1 when not queued. */
 int64_t due_queue_left_ms(struct due_queue *q, const struct due_item *item);
 
-/* Stops the thread and frees; items stay the owners'. NULL is fine. */
+/* Stops the thread: due() is called no more. Items may be set and taken out as before, for those
+ * whom due() had handed something to. */
+void due_queue_end(struct due_queue *q);
+
+/* Ends it and frees; items stay the owners'. NULL is fine. */
 void due_queue_free(struct due_queue *q);
 
 #endif

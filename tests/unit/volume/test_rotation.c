@@ -233,6 +233,20 @@ static void an_edit_during_a_refresh_is_followed_by_another(void **state)
     wait_fetches(3);
 }
 
+/* Its next time is set when the queue has ended. */
+static void a_stop_during_a_refresh_ends_it(void **state)
+{
+    struct volume *v autovolume = NULL;
+
+    (void)state;
+    life_publish(1);
+    v = life_volume(1);
+    hang_in_refresh(v);
+    life_stop();
+    life_start();
+    assert_int_equal(source_double_fetches(w.app.source), 1); /* the second was cancelled */
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -243,6 +257,7 @@ int main(void)
         in_life(the_end_of_a_lease_is_remembered_until_there_is_another),
         in_life(two_edits_close_together_are_one_fetch_of_each_volume),
         in_life(an_edit_during_a_refresh_is_followed_by_another),
+        in_life(a_stop_during_a_refresh_ends_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

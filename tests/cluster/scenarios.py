@@ -15,6 +15,7 @@ from harness import expect, expect_equal, run, run_tests, test, wait_until
 from node import mounts_left
 from objects import GROUP, e2e_class, inline_pod, provider_class, secret_object
 from reloader import Reloader
+from rig import Refused
 from stage import AUDIENCES, Stage
 
 KEY = "-----BEGIN KEY-----\nZm9v\n-----END KEY-----\n"  # what e2e_provider.py has for "fookey"
@@ -406,6 +407,14 @@ def a_live_volume_of_a_provider_that_writes_itself_goes_on(world):
     world.delete_and_wait("default", "writing-old")
 
 
+def is_served(world, path):
+    """Or is the server still about to: 404 and 429?"""
+    try:
+        return world.cluster.call("GET", path)
+    except Refused:
+        return False
+
+
 def serve_v1(world, served):
     """As where the definitions are those of the years before v1; and the agent that finds them."""
     for plural in ("secretproviderclasses", "secretproviderclasspodstatuses"):
@@ -415,6 +424,9 @@ def serve_v1(world, served):
             "application/json-patch+json")
     wait_until(lambda: served == ("v1" in {v["version"] for v in world.cluster.call(
         "GET", f"/apis/{GROUP}")["versions"]}), 30, "the versions served")
+    for plural in ("secretproviderclasses", "secretproviderclasspodstatuses"):
+        path = f"/apis/{GROUP}/{'v1' if served else 'v1alpha1'}/{plural}"
+        wait_until(lambda p=path: is_served(world, p), 30, f"{plural} served")
     world.swap_programs()
 
 

@@ -17,7 +17,9 @@ LIMITS = {
     "registered": 2,  # from then, or from kubelet's own start, to kubelet's confirmation
     "unknown": 5,  # from kubelet's first complaint about a driver that it does not know to then
 }
-SLACK_S = 0.25  # of a busy machine: kubelet takes two looks, a second apart, to know another driver
+# Of kubelet itself: it looks twice, a second apart, to know another driver; and where it met a socket that
+# nobody served it calls that again after pauses of 1, 1.6 and 2.6 s, whatever comes meanwhile.
+SLACK_S = 1.2
 UNKNOWN = f"driver name {DRIVER} not found in the list of registered CSI drivers"
 
 

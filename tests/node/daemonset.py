@@ -115,7 +115,8 @@ class World:
         self.wait_for_driver(60)
 
     def driver_pod(self):
-        listed = self.cluster.call("GET", "/api/v1/namespaces/kube-system/pods")["items"]
+        path = f"/api/v1/namespaces/kube-system/pods?labelSelector={LABEL.replace('=', '%3D')}"
+        listed = self.cluster.call("GET", path)["items"]
         living = [pod for pod in listed if "deletionTimestamp" not in pod["metadata"]]
         return living[0] if living else None
 

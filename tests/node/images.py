@@ -3,12 +3,14 @@
 import hashlib
 import io
 import json
+import pathlib
 import tarfile
 
-from harness import ROOT, run
+from harness import ROOT, run, tool
 
 PAUSE, BUSYBOX = "rig.local/pause:1", "rig.local/busybox:1"
-APPLETS = ["sh", "cat", "sleep", "ls", "id", "touch"]
+UPSTREAM, REGISTRAR = "rig.local/upstream:1", "rig.local/registrar:1"
+APPLETS = ["sh", "cat", "sleep", "ls", "id", "touch", "mount", "umount"]
 
 
 def tar_of(entries):
@@ -45,10 +47,21 @@ def make_images(folder):
     """The images that pods here are made of, as archives."""
     pause = folder / "pause"
     run(["gcc", "-Os", "-static", "-s", "-o", pause, ROOT / "tests/node/pause.c"])
-    with open("/bin/busybox", "rb") as program:
-        busybox = program.read()
-    links = {f"bin/{name}": "busybox" for name in APPLETS}
     return [
         archive(folder / "pause.tar", PAUSE, {"pause": pause.read_bytes()}, ["/pause"]),
-        archive(folder / "busybox.tar", BUSYBOX, {"bin/busybox": busybox, **links}, ["/bin/sh"]),
+        archive(folder / "busybox.tar", BUSYBOX, busybox(), ["/bin/sh"]),
+    ]
+
+
+def busybox():
+    links = {f"bin/{name}": "busybox" for name in APPLETS}
+    return {"bin/busybox": pathlib.Path("/bin/busybox").read_bytes(), **links}
+
+
+def make_old_images(folder):
+    """The driver before Locket, which mounts by a program, and what tells kubelet of it."""
+    driver, wire = (pathlib.Path(tool(name)).read_bytes() for name in ("upstream", "wire"))
+    return [
+        archive(folder / "upstream.tar", UPSTREAM, {"driver": driver, **busybox()}, ["/driver"]),
+        archive(folder / "registrar.tar", REGISTRAR, {"wire": wire}, ["/wire", "register"]),
     ]

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# The namespaces of run.sh, entered step by step:
+# The namespaces of rig.sh, entered step by step:
 #   groups   a control group of the rig's own ($RIG's name in each hierarchy) becomes the root
 #   spaces   processes, mounts and a network of the rig's own, below that root in rig/
-#   node     a file system and a network as kubelet and the manifests want them; then the tests
+#   node     a file system and a network as kubelet and the manifests want them; then the script
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -41,7 +41,7 @@ make_files() {
 # The bridge of the pods; it has the API server's service address too, as no kube-proxy is here.
 make_network() {
     ip link set lo up
-    ip link add cni0 type bridge
+    ip link add cni0 address 0a:58:0a:58:00:01 type bridge # its own, else it changes with its ports
     ip address add 10.88.0.1/16 dev cni0
     ip address add 10.0.0.1/32 dev cni0
     ip link set cni0 up
@@ -61,10 +61,6 @@ node)
     make_network
     export LOCKET_IN_NAMESPACE=1 TMPDIR=$RIG
     # Not by exec: the first process of these namespaces collects orphans.
-    if [[ $# -gt 0 ]]; then
-        /usr/bin/python3 "$here/node.py" "$@"
-    else
-        "$here/../e2e/run.sh" "$here/node.py"
-    fi
+    /usr/bin/python3 "$@"
     ;;
 esac

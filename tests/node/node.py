@@ -18,9 +18,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
 import tokens
 from daemonset import CSI_NODE, FAULTS, LABEL, World, is_ready, test
-from harness import expect, expect_equal, run_tests, wait_until
+from harness import expect, expect_equal, wait_until
 from images import BUSYBOX
-from machine import volumes
+from machine import run_on_a_node, volumes
 import restarts
 
 PODS = int(os.environ.get("PODS", "100"))
@@ -318,4 +318,4 @@ def no_secret_and_no_refused_system_call_is_in_any_log_or_event(world):
 
 
 if __name__ == "__main__":
-    run_tests(World)
+    run_on_a_node(World)

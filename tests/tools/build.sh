@@ -20,6 +20,9 @@ chart=helm.sh/helm/v3/pkg
 helm_flags="-X=$chart/chartutil.k8sVersionMajor=1 -X=$chart/chartutil.k8sVersionMinor=$minor"
 helm_flags+=" -X=$chart/lint/rules.k8sVersionMajor=1 -X=$chart/lint/rules.k8sVersionMinor=$minor"
 
+# What the driver says that it is, and asks the API server as.
+upstream_flags="-X=sigs.k8s.io/secrets-store-csi-driver/pkg/version.BuildVersion=v1.5.4"
+
 # name, what go build is given, flags of the linker
 rows=(
     "openbao github.com/openbao/openbao -X=github.com/openbao/openbao/version.fullVersion=2.4.0"
@@ -27,6 +30,7 @@ rows=(
     "wire ."
     "kubernetes . $kubernetes_flags"
     "helm helm.sh/helm/v3/cmd/helm $helm_flags"
+    "upstream sigs.k8s.io/secrets-store-csi-driver/cmd/secrets-store-csi-driver $upstream_flags"
 )
 
 row_of() {
@@ -69,7 +73,7 @@ build() {
 
 mkdir -p "$cache"
 "$here/usable.sh" >&2
-[[ $# -gt 0 ]] || set -- openbao sanity wire kubernetes helm
+[[ $# -gt 0 ]] || set -- openbao sanity wire kubernetes helm upstream
 for tool in "$@"; do
     build "$tool"
 done

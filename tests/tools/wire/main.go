@@ -21,6 +21,7 @@ func commands() []command {
 		{"check", "DIR FIXTURES: decodes DIR's files and compares them as messages", check},
 		{"mount", "--socket S ...: mounts through a provider's socket, prints the answer as JSON", mount},
 		{"serve", "--socket S ...: serves a provider until SIGTERM", serve},
+		{"register", "--kubelet-registration-path P ...: registers a driver with kubelet", register},
 	}
 }
 

@@ -123,16 +123,24 @@ static int log_in(void *arg, struct lease *ret, struct error *err)
     return result;
 }
 
-/* Everything that decides whom a token speaks for, and where. The jwt itself is not part of it:
- * kubelet renews it all the time. */
+static const char *or_none(const char *text)
+{
+    return text ? text : "";
+}
+
+/* Everything that decides whom a token speaks for, and which server is believed. The jwt itself is
+ * not part of it: kubelet renews it all the time. Made at once: text that grows would leave a
+ * secret id behind. */
 static char *identity_text(const struct vault_identity *id)
 {
-    return str_printf("%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d", id->base,
-                      id->unix_socket ? id->unix_socket : "", id->ns, id->role, id->mount,
-                      id->audience, id->pod_uid, id->pod_ns, id->service_account,
-                      id->role_id ? id->role_id : "", id->secret_id ? id->secret_id : "",
-                      id->tls.ca_file ? id->tls.ca_file : "",
-                      id->tls.cert_file ? id->tls.cert_file : "", id->tls.skip_verify);
+    const struct http_tls *tls = &id->tls;
+
+    return str_printf("%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d",
+                      id->base, or_none(id->unix_socket), id->ns, id->role, id->mount, id->audience,
+                      id->pod_uid, id->pod_ns, id->service_account, or_none(id->role_id),
+                      or_none(id->secret_id), or_none(tls->ca_file), or_none(tls->ca_folder),
+                      or_none(tls->server_name), or_none(tls->cert_file), or_none(tls->key_file),
+                      tls->skip_verify);
 }
 
 char *vault_lease_identity(const struct vault_session *s, const char *call)

@@ -41,6 +41,7 @@ struct wish {
     const char *objects;
     const char *volume;
     const char *pod;
+    const char *param; /* more of the class: "\"name\":\"value\"," */
 };
 
 /* As the wire brings it. */
@@ -48,12 +49,13 @@ static int fetch(const struct wish *wish, struct fileset *ret, struct error *err
 {
     struct fetch_request req CLEANUP(request_done) = { 0 };
     autofree char *attributes = str_printf(
-        "{\"roleName\":\"%s\",\"objects\":\"%s\",\"csi.storage.k8s.io/pod.name\":\"web\","
+        "{%s\"roleName\":\"%s\",\"objects\":\"%s\",\"csi.storage.k8s.io/pod.name\":\"web\","
         "\"csi.storage.k8s.io/pod.namespace\":\"shop\",\"csi.storage.k8s.io/pod.uid\":\"%s\","
         "\"csi.storage.k8s.io/serviceAccount.name\":\"sa\","
         "\"csi.storage.k8s.io/serviceAccount.tokens\":"
         "\"{\\\"vault\\\":{\\\"token\\\":\\\"good.canary-jwt\\\"}}\"}",
-        wish->role ? wish->role : "app", wish->objects, wish->pod ? wish->pod : "u1");
+        wish->param ? wish->param : "", wish->role ? wish->role : "app", wish->objects,
+        wish->pod ? wish->pod : "u1");
     V1alpha1__MountRequest in = V1ALPHA1__MOUNT_REQUEST__INIT;
 
     in.attributes = attributes;
@@ -165,6 +167,26 @@ static void a_read_tells_where_as_what_and_by_which_requests(void **state)
     assert_int_equal(fetch(&wish, &set, NULL), 0); /* with the same token */
     assert_int_equal(how.calls, 1);
     assert_int_equal(how.logins, 0);
+}
+
+static void classes_that_trust_another_server_share_no_login(void **state)
+{
+    static const char *const params[] = {
+        "",
+        "\"vaultTLSServerName\":\"a.example\",",
+        "\"vaultTLSServerName\":\"b.example\",",
+        "\"vaultSkipTLSVerify\":\"true\",",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(params); i++) {
+        struct wish wish = { .objects = ONE("secret/data/db"), .pod = "tls", .param = params[i] };
+        struct fileset set CLEANUP(fileset_done) = { 0 };
+
+        assert_int_equal(fetch(&wish, &set, NULL), 0);
+        if (how.logins != 1)
+            fail_msg("{%s}: %d logins", params[i], (int)how.logins);
+    }
 }
 
 static void a_lease_that_is_kept_costs_no_call_and_tells_its_end(void **state)
@@ -372,6 +394,7 @@ int main(void)
         cmocka_unit_test(a_read_tells_where_as_what_and_by_which_requests),
         cmocka_unit_test(a_lease_that_is_kept_costs_no_call_and_tells_its_end),
         cmocka_unit_test(a_login_that_fails_is_told),
+        cmocka_unit_test(classes_that_trust_another_server_share_no_login),
         cmocka_unit_test(tls_is_never_given_up),
         cmocka_unit_test(each_answer_is_a_file_or_an_error),
         cmocka_unit_test(dynamic_credentials_are_made_once_per_lease_and_volume),

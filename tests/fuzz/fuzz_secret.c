@@ -33,7 +33,7 @@ static void read_owners(const struct tree *live)
         struct tree *patch autotree = NULL;
 
         assert(kube_owners_has(live, owners.list[i].uid));
-        kube_owner_patch(&owners.list[i], &out);
+        kube_owner_patch(&owners.list[i], i % 2 ? "7" : NULL, &out);
         assert(json_parse(strbuf_text(&out), out.len, &patch, NULL) == 0);
         assert(kube_owners_has(patch, owners.list[i].uid));
     }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
+
 #include "lib/base/clock.h"
 #include "providers/vault/vault.h"
 
@@ -26,11 +28,26 @@ void vault_note_session(const struct vault_session *s)
     how->own_versions = !s->vault->config->hmac_key_file || !*s->vault->config->hmac_key_file;
 }
 
+/* The form of the ids of Vault and OpenBao. What has another may be anything that the other side
+ * knows: the token of the call, or a field of a document that has no envelope. */
+static bool is_uuid(const char *id)
+{
+    static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+    if (strlen(id) != sizeof(form) - 1)
+        return false;
+    for (size_t i = 0; form[i]; i++)
+        if (form[i] == '-' ? id[i] != '-' : !isxdigit((unsigned char)id[i]))
+            return false;
+    return true;
+}
+
 void vault_note_request(const struct vault_session *s, const struct tree *reply)
 {
     const char *id = tree_get_text(reply, "request_id");
 
-    fetch_how_add(s->req->how->request, id ? id : "");
+    if (id && is_uuid(id))
+        fetch_how_add(s->req->how->request, id);
 }
 
 void vault_note_lease(const struct vault_session *s, const struct lease_got *got)

@@ -18,6 +18,7 @@ from objects import pod, provider_class
 from store import children_of
 from world import World
 
+LOGIN_ID, READ_ID = (f"00000000-0000-4000-8000-00000000000{i}" for i in (1, 2))
 PROVIDER = "locket-provider"
 AUDIENCE = 'https://store.example/"a"'
 OBJECTS = json.dumps([{"objectName": "password", "secretPath": "kv/db", "secretKey": "password"}])
@@ -42,12 +43,12 @@ class Store:
             return 403, {"errors": ["permission denied"]}
         token = f"t-{len(self.jwts)}"
         self.tokens.add(token)
-        return 200, {"request_id": "login-1", "auth": {"client_token": token, "lease_duration": 3600}}
+        return 200, {"request_id": LOGIN_ID, "auth": {"client_token": token, "lease_duration": 3600}}
 
     def read(self, token):
         if token not in self.tokens:
             return 403, {"errors": ["permission denied"]}
-        return 200, {"request_id": "read-1", "data": {"password": f"p-{len(self.jwts)}"}}
+        return 200, {"request_id": READ_ID, "data": {"password": f"p-{len(self.jwts)}"}}
 
     def claims(self):
         """What the last token says."""
@@ -137,7 +138,7 @@ def the_audit_says_how_a_store_was_asked(world):
     line = world.audited(asked.uid)
     told = {key: line.get(key) for key in ("store", "auth_method", "role", "request")}
     expect_equal(told, {"store": world.store.url, "auth_method": "auth/kubernetes", "role": "app",
-                        "request": "login-1,read-1"}, "how")
+                        "request": f"{LOGIN_ID},{READ_ID}"}, "how")
     expect(line["peer"].startswith(f"socket={world.node.providers}/vault.sock uid=0"), line["peer"])
     asked.unpublish()
 

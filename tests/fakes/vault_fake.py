@@ -29,6 +29,7 @@ import urllib.parse
 import warnings
 
 TOO_LARGE = 9 << 20
+LOGIN_ID = "00000000-0000-4000-9000-000000000000"
 NEVER_S = 20
 SECRET = {"user": "anna", "password": "s3cret-w0rd", "number": 12345678901234567890, "float": 1.50,
           "list": [1, "<b>&"], "map": {"z": 1, "a": None}, "b64": "AP8=", "hex": "00ff", "empty": ""}
@@ -87,7 +88,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(status, {"errors": list(errors)}, headers)
 
     def secret(self, data, **more):
-        self.answer(200, {"request_id": f"r-{self.state.next()}", "lease_id": "", "renewable": False,
+        self.answer(200, {"request_id": f"00000000-0000-4000-8000-{self.state.next():012x}", "lease_id": "", "renewable": False,
                           "lease_duration": 0, "data": data, "wrap_info": None, "warnings": None,
                           "auth": None, **more})
 
@@ -164,7 +165,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         auth = {"client_token": token, "accessor": "fake", "policies": ["default"], "metadata": {},
                 "token_policies": ["default"], "lease_duration": lease_s, "renewable": True,
                 "entity_id": "e", "token_type": "service", "orphan": True, "mount": mount}
-        return self.answer(200, {"request_id": "r", "auth": auth, "data": None})
+        return self.answer(200, {"request_id": LOGIN_ID, "auth": auth, "data": None})
 
     def own_token(self, parts, _):
         token = self.headers["X-Vault-Token"]
@@ -322,6 +323,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def fault_document(self):
         self.raw(b'{"user":"raw","nested":{"b":1,"a":2}}')
+
+    def fault_echoid(self):
+        self.answer(200, {"request_id": self.headers["X-Vault-Token"], "data": {"user": "anna"}})
+
+    def fault_valueid(self):
+        self.raw(b'{"request_id":"s3cret-w0rd","user":"anna"}')
 
     def fault_echo(self):
         self.refuse(400, "bad header X-Vault-Token: " + self.headers["X-Vault-Token"])

@@ -148,6 +148,22 @@ static void each_answer_is_a_file_or_an_error(void **state)
 /* --- how it went -------------------------------------------------------------------------------
  */
 
+#define LOGIN_ID "00000000-0000-4000-9000-000000000000"
+
+static void an_id_that_is_none_of_a_store_is_not_told(void **state)
+{
+    static const char *const paths[] = { ONE("fault/echoid"), ONE("fault/valueid") };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        struct wish wish = { .objects = paths[i], .pod = "ids" };
+        struct fileset set CLEANUP(fileset_done) = { 0 };
+
+        assert_int_equal(fetch(&wish, &set, NULL), 0);
+        assert_string_equal(how.request, i ? "" : LOGIN_ID);
+    }
+}
+
 static void a_read_tells_where_as_what_and_by_which_requests(void **state)
 {
     struct wish wish = { .objects = ONE("secret/data/db"), .pod = "how" };
@@ -158,7 +174,7 @@ static void a_read_tells_where_as_what_and_by_which_requests(void **state)
     assert_string_equal(how.store, fake.server.url);
     assert_string_equal(how.auth_method, "auth/kubernetes");
     assert_string_equal(how.role, "app");
-    assert_true(str_starts(how.request, "r,r-")); /* the login's, and the read's */
+    assert_true(str_starts(how.request, LOGIN_ID ",00000000-")); /* the login's, and the read's */
     assert_int_equal(how.calls, 2);
     assert_int_equal(how.logins, 1);
     assert_int_equal(how.leases + how.leases_kept + how.expires_at_unix_ms, 0);
@@ -394,6 +410,7 @@ int main(void)
         cmocka_unit_test(a_read_tells_where_as_what_and_by_which_requests),
         cmocka_unit_test(a_lease_that_is_kept_costs_no_call_and_tells_its_end),
         cmocka_unit_test(a_login_that_fails_is_told),
+        cmocka_unit_test(an_id_that_is_none_of_a_store_is_not_told),
         cmocka_unit_test(classes_that_trust_another_server_share_no_login),
         cmocka_unit_test(tls_is_never_given_up),
         cmocka_unit_test(each_answer_is_a_file_or_an_error),

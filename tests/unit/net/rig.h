@@ -111,12 +111,14 @@ static inline void rig_run(void *arg)
 {
     struct rig_job job = *(struct rig_job *)arg;
     Csi__V1__NodePublishVolumeResponse out = CSI__V1__NODE_PUBLISH_VOLUME_RESPONSE__INIT;
+    void (*tell)(void *call);
 
     free(arg);
     __atomic_store_n(&rig.left_ms, rpc_call_left_ms(job.call), __ATOMIC_RELEASE);
     (void)__atomic_add_fetch(&rig.publishes, 1, __ATOMIC_ACQ_REL);
-    if (rig.tell)
-        rig.tell(job.call);
+    tell = __atomic_load_n(&rig.tell, __ATOMIC_ACQUIRE);
+    if (tell)
+        tell(job.call);
     if (strcmp(job.in->target_path, "wait") == 0)
         rig_wait_for_cancel(&job);
     else if (strcmp(job.in->target_path, "slow") == 0)

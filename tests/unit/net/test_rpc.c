@@ -202,9 +202,9 @@ static void check_words(struct rpc_client *client)
 static void words_beside_an_answer_or_a_failure_arrive_within_their_ceilings(void **state)
 {
     (void)state;
-    rig.tell = tell_some;
+    __atomic_store_n(&rig.tell, tell_some, __ATOMIC_RELEASE);
     both(check_words);
-    rig.tell = NULL;
+    __atomic_store_n(&rig.tell, NULL, __ATOMIC_RELEASE); /* a handler may still look */
 }
 
 /* --- deadlines and cancels --- */

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "agent/kube_retry.h"
 #include "lib/base/clock.h"
 #include "lib/base/hash.h"
 #include "lib/base/log.h"
@@ -123,15 +124,15 @@ static bool may_work_later(const struct job *j, const struct error *err)
 /* Tries until it is told, or nobody will ever take it. */
 static int insist(struct job *j, struct error *err)
 {
-    int64_t pause_ms = RETRY_MS;
+    int failures = 0;
 
     while (send(j, err) < 0) {
+        int64_t own_ms = kube_backoff_ms(RETRY_MS, RETRY_MAX_MS, ++failures);
+
         if (!may_work_later(j, err))
             return -1;
-        pause_ms = err->retry_after_ms > pause_ms ? err->retry_after_ms : pause_ms;
-        if (!cancel_sleep_ms(&j->events->cancel, pause_ms + clock_jitter_ms(pause_ms, 25)))
+        if (!cancel_sleep_ms(&j->events->cancel, kube_retry_ms(own_ms, err)))
             return error_set(err, CODE_CANCELLED, "the agent is stopping");
-        pause_ms = pause_ms * 2 < RETRY_MAX_MS ? pause_ms * 2 : RETRY_MAX_MS;
     }
     return 0;
 }

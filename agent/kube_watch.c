@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "agent/kube_retry.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
 #include "lib/base/json.h"
@@ -14,7 +15,6 @@ enum {
     WATCH_S = 450,          /* plus or minus a third: not all nodes at once */
     WATCH_GRACE_MS = 30000, /* for a server that ends its watches late */
     STEADY_MS = 5000,       /* a stream that lived this long was no failure */
-    RETRY_AFTER_MAX_MS = 60000,
 };
 
 #define INITIAL_EVENTS_END "k8s.io/initial-events-end"
@@ -315,17 +315,7 @@ static int round_once(struct kube_watch *w, struct error *err)
 /* How long to wait after a round that failed. */
 static int64_t pause_ms(int failures, const struct error *err)
 {
-    int64_t ms = BACKOFF_FIRST_MS;
-    int64_t jitter;
-
-    for (int i = 1; i < failures && ms < BACKOFF_MAX_MS; i++)
-        ms *= 2;
-    if (err->retry_after_ms > ms)
-        ms = err->retry_after_ms < RETRY_AFTER_MAX_MS ? err->retry_after_ms : RETRY_AFTER_MAX_MS;
-    jitter = clock_jitter_ms(ms, 25);
-    if (jitter < 0 && err->retry_after_ms)
-        jitter = -jitter; /* not before the server said */
-    return ms + jitter;
+    return kube_retry_ms(kube_backoff_ms(BACKOFF_FIRST_MS, BACKOFF_MAX_MS, failures), err);
 }
 
 /* Does the failure say that the way to ask must change, and not the time? Changes it. */

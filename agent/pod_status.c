@@ -97,11 +97,11 @@ static size_t count_failing(const struct pod_status *ps)
 static int64_t next_ms(struct status *s, const struct error *err)
 {
     int64_t now = clock_mono_ms();
-    int64_t ms = err->code ? status_pace_failed(&s->pace, err, count_failing(s->ps))
+    int64_t ms = err->code ? status_pace_failed(&s->pace, err, count_failing(s->ps), now)
                            : status_pace_written(&s->pace, now);
 
     if (s->changed || is_undeclared(s->ps, err))
-        return 0;
+        return status_pace_soonest(&s->pace, 0, now);
     if (s->lost && !err->code)
         ms = status_pace_lost(&s->pace, now);
     return ms;
@@ -180,10 +180,12 @@ static int write_one(struct status *s, struct pod_status_write *w, struct error 
 /* Caller holds the lock. */
 static void touch(struct status *s, int64_t in_ms)
 {
+    int64_t now = clock_mono_ms();
+
     if (s->busy)
         s->changed = true;
     else
-        due_queue_hasten(s->ps->due, &s->due, clock_mono_ms() + in_ms);
+        due_queue_hasten(s->ps->due, &s->due, now + status_pace_soonest(&s->pace, in_ms, now));
 }
 
 /* --- what somebody deleted ---------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "agent/kube_retry.h"
 #include "agent/secret_orphan.h"
 #include "lib/base/clock.h"
 #include "lib/base/hash.h"
@@ -101,16 +102,9 @@ static bool is_final(const struct error *err)
 
 static void again(struct row *r, const struct error *err)
 {
-    int64_t ms = SECRET_LEAVER_MS;
+    int64_t own_ms = kube_backoff_ms(SECRET_LEAVER_MS, SECRET_LEAVER_MAX_MS, ++r->failures);
 
-    for (int i = 0; i < r->failures && ms < SECRET_LEAVER_MAX_MS; i++)
-        ms *= 2;
-    r->failures++;
-    if (ms > SECRET_LEAVER_MAX_MS)
-        ms = SECRET_LEAVER_MAX_MS;
-    if (ms < err->retry_after_ms)
-        ms = err->retry_after_ms;
-    arm(r, ms + clock_jitter_ms(ms, 25));
+    arm(r, kube_retry_ms(own_ms, err));
 }
 
 /* Of a class that is gone nobody knows the Secrets any more. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/secret_standing.h"
 
+#include "agent/kube_retry.h"
 #include "lib/base/clock.h"
 
 void secret_standings_done(struct secret_standings *standings)
@@ -46,32 +47,25 @@ size_t secret_standings_behind(const struct secret_standings *standings)
 /* --- a try -------------------------------------------------------------------------------------
  */
 
-static int64_t jittered(int64_t ms)
-{
-    return ms + clock_jitter_ms(ms, 25);
-}
-
-static int64_t backoff(int64_t first, int64_t most, int failures)
-{
-    int64_t ms = first;
-
-    for (int i = 1; i < failures && ms < most; i++)
-        ms *= 2;
-    return ms < most ? ms : most;
-}
-
 static int64_t next_ms(const struct secret_standing *st, const struct secret_try *try)
 {
-    int64_t ms;
+    int64_t ms = try->check_ms;
 
-    if (!try->err->code)
-        return jittered(try->check_ms);
-    if (try->unanswered)
+    if (try->err->code && try->unanswered)
         return SECRET_RETRY_MS;
-    if (try->result != SECRET_FAILED)
-        return jittered(backoff(SECRET_DENIED_MS, SECRET_DENIED_MAX_MS, st->failures));
-    ms = backoff(SECRET_RETRY_MS, SECRET_RETRY_MAX_MS, st->failures);
-    return jittered(ms > try->err->retry_after_ms ? ms : try->err->retry_after_ms);
+    if (try->err->code && try->result == SECRET_FAILED)
+        ms = kube_backoff_ms(SECRET_RETRY_MS, SECRET_RETRY_MAX_MS, st->failures);
+    else if (try->err->code)
+        ms = kube_backoff_ms(SECRET_DENIED_MS, SECRET_DENIED_MAX_MS, st->failures);
+    return kube_retry_ms(ms, try->err);
+}
+
+/* For how long no other files are a reason to try again. */
+static int64_t held_back_ms(const struct secret_try *try, int64_t next_ms)
+{
+    bool is_refused = try->err->code && try->result != SECRET_FAILED && !try->is_past;
+
+    return is_refused ? next_ms : kube_told_ms(try->err);
 }
 
 /* Is it what people do not know yet? Remembers it. */
@@ -89,6 +83,7 @@ int64_t secret_standing_settle(struct secret_standing *standing, const struct se
 {
     bool failed = try->err->code != CODE_OK;
     bool is_final = failed && try->result != SECRET_FAILED;
+    int64_t held_ms;
     int64_t ms;
 
     standing->owned = !failed;
@@ -96,6 +91,7 @@ int64_t secret_standing_settle(struct secret_standing *standing, const struct se
     *ret_news = (!failed || is_final || standing->failures > SECRET_QUIET_FAILURES) &&
                 is_untold(standing, try->err);
     ms = next_ms(standing, try);
-    standing->not_before_ms = is_final && !try->is_past ? clock_mono_ms() + ms : 0;
+    held_ms = held_back_ms(try, ms);
+    standing->not_before_ms = held_ms ? clock_mono_ms() + held_ms : 0;
     return ms;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/status_pace.h"
 
+#include "agent/kube_retry.h"
 #include "lib/base/clock.h"
 
 static int64_t jittered(int64_t ms)
@@ -8,14 +9,9 @@ static int64_t jittered(int64_t ms)
     return ms + clock_jitter_ms(ms, 25);
 }
 
-/* One second, doubled with each further time, at most a minute. */
 static int64_t doubled_ms(int times)
 {
-    int64_t ms = STATUS_RETRY_MS;
-
-    for (int i = 1; i < times && ms < STATUS_RETRY_MAX_MS; i++)
-        ms *= 2;
-    return ms < STATUS_RETRY_MAX_MS ? ms : STATUS_RETRY_MAX_MS;
+    return kube_backoff_ms(STATUS_RETRY_MS, STATUS_RETRY_MAX_MS, times);
 }
 
 int64_t status_pace_written(struct status_pace *pace, int64_t now_ms)
@@ -25,20 +21,27 @@ int64_t status_pace_written(struct status_pace *pace, int64_t now_ms)
     return jittered(STATUS_AGAIN_MS);
 }
 
-int64_t status_pace_failed(struct status_pace *pace, const struct error *err, size_t failing)
+int64_t status_pace_failed(struct status_pace *pace, const struct error *err, size_t failing,
+                           int64_t now_ms)
 {
     int64_t ms = doubled_ms(++pace->failures);
     int64_t share_ms = (int64_t)failing * MS_PER_S / STATUS_RETRY_TRIES_PER_S;
 
-    if (err->retry_after_ms) {
-        ms = err->retry_after_ms < STATUS_RETRY_MAX_MS ? err->retry_after_ms : STATUS_RETRY_MAX_MS;
-        return ms + llabs(clock_jitter_ms(ms, 25)); /* not before the server said */
-    }
+    pace->not_before_ms = now_ms + kube_told_ms(err);
+    if (err->retry_after_ms)
+        return kube_retry_ms(0, err);
     if (share_ms < STATUS_PROBE_MS)
         share_ms = STATUS_PROBE_MS;
     if (code_is_maybe(err->code) && ms > share_ms)
         ms = share_ms;
     return jittered(ms);
+}
+
+int64_t status_pace_soonest(const struct status_pace *pace, int64_t in_ms, int64_t now_ms)
+{
+    int64_t left_ms = pace->not_before_ms - now_ms;
+
+    return in_ms > left_ms ? in_ms : left_ms;
 }
 
 int64_t status_pace_lost(struct status_pace *pace, int64_t now_ms)

@@ -27,6 +27,7 @@ RECOVERY_S = 5
 SOON_S = 1  # for what must not wait for the API server
 MAYBE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "RESOURCE_EXHAUSTED")
 STATUS_PATH = f"/{STATUSES}/"
+STATUS_WATCH = rf"/{STATUSES}\?"
 
 
 class FaultyWorld(World):
@@ -149,17 +150,33 @@ def a_slow_api_server_is_waited_for_where_it_is_needed_and_nowhere_else(world):
 
 
 @test
-def who_is_told_to_come_later_comes_later(world):
+def who_is_told_to_come_later_comes_later_though_a_watch_works_again(world):
     told = api_proxy.status(429, "TooManyRequests", "come later")
-    pod = world.make_pod("later")
-    world.proxy.misbehave(api_proxy.answers("PATCH", STATUS_PATH, 429, told, times=1, Retry_After="3"))
+    later = api_proxy.answers("PATCH", STATUS_PATH, 429, told, times=1, Retry_After="3")
+
+    def patched():
+        return world.proxy.asked("PATCH", STATUS_PATH + "later-")
+
+    def watched():
+        return world.proxy.asked("GET", STATUS_WATCH)
+
+    def unwatched_until_patched(call):
+        return not patched() and api_proxy.answers("GET", STATUS_WATCH, 500, told)(call)
+
+    sooner, pod = world.publish("sooner"), world.make_pod("later")
+    world.wait_for_status("sooner")
+    world.proxy.misbehave(lambda call: later(call) or unwatched_until_patched(call))
+    world.proxy.cut()
+    wait_until(watched, 5, "the watch that fails")
     pod.must_publish("app")
     world.wait_for_status("later")
-    asked = world.proxy.asked("PATCH", STATUS_PATH + "later-")
+    asked = patched()
     expect_equal(len(asked), 2, "calls")
     expect(3 <= asked[1] - asked[0] < 5, f"asked again after {asked[1] - asked[0]:.1f} s")
+    expect(any(asked[0] < at < asked[1] for at in watched()), "the watch came back meanwhile")
     world.proxy.heal()
-    pod.unpublish()
+    for each in (sooner, pod):
+        each.unpublish()
 
 
 @test

@@ -57,7 +57,7 @@ static void failures_are_tried_again_at_a_pace(void **state)
         for (int turn = 0; turn < 100; turn++) {
             struct status_pace pace = { .failures = rows[i].failures };
             struct error err = failure(rows[i].code, rows[i].retry_after_ms);
-            int64_t ms = status_pace_failed(&pace, &err, rows[i].failing);
+            int64_t ms = status_pace_failed(&pace, &err, rows[i].failing, 1);
 
             if (ms < rows[i].least_ms || ms > rows[i].most_ms)
                 fail_msg("%s: %lld ms", rows[i].says, (long long)ms);
@@ -71,7 +71,25 @@ static void a_success_begins_the_count_anew(void **state)
 
     (void)state;
     (void)status_pace_written(&pace, 1);
-    assert_in_range(status_pace_failed(&pace, &err, 1), 750, 1250);
+    assert_in_range(status_pace_failed(&pace, &err, 1, 1), 750, 1250);
+}
+
+/* A change, a lost object, a server that is back: each is a reason to write at once. */
+static void no_reason_is_one_to_ask_before_the_server_said(void **state)
+{
+    struct status_pace pace = { 0 };
+    struct error told = failure(CODE_UNAVAILABLE, 3000);
+    struct error away = failure(CODE_UNAVAILABLE, 0);
+
+    (void)state;
+    assert_int_equal(status_pace_soonest(&pace, 0, 1000), 0);
+    (void)status_pace_failed(&pace, &told, 1, 1000);
+    assert_int_equal(status_pace_soonest(&pace, 0, 1000), 3000);
+    assert_int_equal(status_pace_soonest(&pace, 500, 3500), 500);
+    assert_int_equal(status_pace_soonest(&pace, 4000, 1000), 4000);
+    assert_int_equal(status_pace_soonest(&pace, 0, 4000), 0);
+    (void)status_pace_failed(&pace, &away, 1, 2000);
+    assert_int_equal(status_pace_soonest(&pace, 0, 2000), 0);
 }
 
 static void what_somebody_deletes_is_made_again_at_once(void **state)
@@ -112,6 +130,7 @@ int main(void)
         cmocka_unit_test(what_is_written_is_written_again_in_ten_minutes_but_not_all_at_once),
         cmocka_unit_test(failures_are_tried_again_at_a_pace),
         cmocka_unit_test(a_success_begins_the_count_anew),
+        cmocka_unit_test(no_reason_is_one_to_ask_before_the_server_said),
         cmocka_unit_test(what_somebody_deletes_is_made_again_at_once),
         cmocka_unit_test(what_is_deleted_whenever_it_is_made_is_made_rarely),
     };

@@ -180,8 +180,8 @@ VALUES = [
      and "a" not in daemonset(o)["spec"]["selector"]["matchLabels"]),
     ("linux.volumes[0].name=x,linux.volumeMounts[0].name=x,linux.volumeMounts[0].mountPath=/x",
      lambda o: "/x" in mounts(o, "driver") and "x" in {v["name"] for v in pod_of(o)["volumes"]}),
-    ("logVerbosity=3", has("driver", "-v=3")),
-    ("logFormatJSON=true", has("driver", "--log-format-json")),
+    ("logVerbosity=3", lambda o: all(has(c["name"], "-v=3")(o) for c in pod_of(o)["containers"])),
+    ("logFormatJSON=true", lambda o: all(has(c["name"], "--log-format-json")(o) for c in pod_of(o)["containers"])),
     ("livenessProbe.port=9000", has("agent", "--health-addr=:9000")),
     ("maxCallRecvMsgSize=8388608", has("driver", "--max-call-recv-msg-size=8388608")),
     ("rbac.install=false", lambda o: not any(kind in ("ClusterRole", "ServiceAccount") for kind, _ in o)),
@@ -251,6 +251,17 @@ VALUES = [
 def values_of_the_chart_before_and_ours_do_what_they_say(world):
     for words, holds in VALUES:
         expect(holds(world.objects(f"--set={words}")), words)
+
+
+@test
+def a_list_or_map_that_is_set_to_nothing_is_an_empty_one(world):
+    empty = [f"linux.{name}" for name in (
+        "affinity", "driver.resources", "updateStrategy", "additionalProvidersDirs", "nodeSelector", "tolerations", "env",
+        "daemonsetAnnotations", "podAnnotations", "podLabels", "volumes", "volumeMounts")]
+    for name in (*empty, "imagePullSecrets", "tokenRequests", "commonLabels"):
+        pod = pod_of(world.objects(f"--set={name}=null"))
+        expect_equal([c["name"] for c in pod["containers"]], ["driver", "agent", "provider"], name)
+        expect_equal(pod["nodeSelector"], {"kubernetes.io/os": "linux"}, name)
 
 
 @test

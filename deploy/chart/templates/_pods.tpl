@@ -12,19 +12,19 @@
 
 {{- $_ := set $daemonset.metadata "labels" (merge (dict) $own $labels) }}
 {{- with $linux.daemonsetAnnotations }}{{ $_ := set $daemonset.metadata "annotations" . }}{{ end }}
-{{- $_ := set $template.metadata "labels" (merge (dict) $own $labels $linux.podLabels) }}
-{{- $annotations := merge (dict) $linux.podAnnotations ($template.metadata.annotations | default dict) }}
+{{- $_ := set $template.metadata "labels" (merge (dict) $own $labels ($linux.podLabels | default dict)) }}
+{{- $annotations := merge (dict) ($linux.podAnnotations | default dict) ($template.metadata.annotations | default dict) }}
 {{- with $annotations }}{{ $_ := set $template.metadata "annotations" . }}{{ end }}
 
 {{- $_ := set $pod "affinity" $linux.affinity }}
-{{- $_ := set $pod "nodeSelector" (merge (dict) $pod.nodeSelector $linux.nodeSelector) }}
+{{- $_ := set $pod "nodeSelector" (merge (dict) $pod.nodeSelector ($linux.nodeSelector | default dict)) }}
 {{- $_ := set $pod "tolerations" $linux.tolerations }}
 {{- $_ := set $pod "priorityClassName" $linux.priorityClassName }}
 {{- with $c.Values.imagePullSecrets }}{{ $_ := set $pod "imagePullSecrets" . }}{{ end }}
 {{- range $pod.containers }}
 {{- $_ := set . "imagePullPolicy" $linux.image.pullPolicy }}
 {{- $container := . }}
-{{- with concat (.env | default list) $linux.env }}{{ $_ := set $container "env" . }}{{ end }}
+{{- with concat (.env | default list) ($linux.env | default list) }}{{ $_ := set $container "env" . }}{{ end }}
 {{- end }}
 {{- end -}}
 
@@ -47,7 +47,7 @@
 {{- $_ := set $provider "resources" $values.locket.provider.resources }}
 {{- end -}}
 
-{{- /* (values): the flags of driver and provider for their logs. */ -}}
+{{- /* (values): the flags of each program for its log. */ -}}
 {{- define "locket.log" -}}
 {{- $log := list }}
 {{- with .logVerbosity }}{{ $log = append $log (printf "-v=%v" .) }}{{ end }}

@@ -97,11 +97,13 @@ def the_dashboard_is_whole(world):
 
 
 @test
-def the_monitor_scrapes_what_the_daemonset_serves(_world):
+def the_monitor_scrapes_what_the_daemonset_serves_by_manifests_and_by_helm(_world):
     documents = yaml.safe_load_all((ROOT / "deploy/daemonset/base/daemonset.yaml").read_text(encoding="utf-8"))
     template = next(iter(documents))["spec"]["template"]
+    chart = yaml.safe_load((ROOT / "deploy/chart/Chart.yaml").read_text(encoding="utf-8"))
     monitor = yaml.safe_load((FOLDER / "podmonitor.yaml").read_text(encoding="utf-8"))["spec"]
-    expect(monitor["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items(), "labels")
+    apps = {"key": "app", "operator": "In", "values": [template["metadata"]["labels"]["app"], chart["name"]]}
+    expect_equal(monitor["selector"], {"matchExpressions": [apps]}, "labels")
     ports = {p["name"] for c in template["spec"]["containers"] for p in c.get("ports", [])}
     expect({e["port"] for e in monitor["podMetricsEndpoints"]} <= ports, "ports")
 

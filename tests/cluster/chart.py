@@ -3,16 +3,18 @@
 """deploy/chart and deploy/daemonset by helm and kubectl themselves, without a cluster: they render what
 the other tests read, and the value names of the chart before do what they did."""
 import json
+import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import yaml
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
 from harness import expect, expect_equal, run_tests, test, tool
-from kustomize import CHART, DAEMONSET, PRESETS, documents, render
+from kustomize import CHART, DAEMONSET, PRESETS, documents, stack
 
 FLAGS = ["--namespace=kube-system"]
 
@@ -29,6 +31,16 @@ class World:
     def call(self, *argv):
         return subprocess.run([str(a) for a in argv], env=self.environment, capture_output=True, text=True,
                               timeout=60, check=False)
+
+    def kustomization(self, folders):
+        """A folder for `kubectl kustomize`: that of a preset, or one that lays components over it."""
+        if len(folders) == 1:
+            return DAEMONSET / folders[0]
+        place = pathlib.Path(tempfile.mkdtemp(dir=self.environment["HOME"]))
+        paths = [os.path.relpath((DAEMONSET / name).resolve(), place.resolve()) for name in folders]
+        text = yaml.safe_dump({"resources": paths[:1], "components": paths[1:]})
+        (place / "kustomization.yaml").write_text(text, encoding="utf-8")
+        return place
 
     def refusal(self, *words):
         done = self.call(self.helm_program, "template", "csi", CHART, *FLAGS, *words)
@@ -71,16 +83,28 @@ def folders(objects):
     return {v["hostPath"]["path"] for v in pod_of(objects)["volumes"] if "hostPath" in v}
 
 
+SEPARATE = ["base", "components/provider-separate"]
+SEPARATE_STACKS = [[*SEPARATE, f"components/{name}-separate"] for name in ("keys", "openshift")]
+
+
 @test
 def kubectl_renders_every_preset_as_the_tests_do(world):
-    for name in PRESETS:
-        done = world.call(world.kubectl, "kustomize", DAEMONSET / name)
+    for folders in [[name] for name in PRESETS] + SEPARATE_STACKS:
+        name = " ".join(folders)
+        done = world.call(world.kubectl, "kustomize", world.kustomization(folders))
         expect_equal(done.returncode, 0, done.stderr)
         theirs = {key(doc): doc for doc in yaml.safe_load_all(done.stdout)}
-        ours = {key(doc): doc for doc in render(DAEMONSET / name)}
+        ours = {key(doc): doc for doc in stack(*folders)}
         expect_equal(theirs.keys(), ours.keys(), name)
         for which, doc in ours.items():
             expect_equal(doc, theirs[which], f"{name}: {which}")
+
+
+@test
+def kubectl_refuses_what_is_for_a_provider_of_its_own_where_there_is_none(world):
+    for folders in SEPARATE_STACKS:
+        done = world.call(world.kubectl, "kustomize", world.kustomization(["base", folders[-1]]))
+        expect(done.returncode != 0 and "test" in done.stderr, f"{folders[-1]}: {done.stderr}")
 
 
 @test
@@ -114,20 +138,24 @@ def expect_same_daemonset(theirs, ours, says):
         expect_equal(*({m["mountPath"] for m in c["volumeMounts"]} for c in (other, our)), f"{says} {our['name']}")
 
 
-# words for the chart, the preset that they are, and what of the CSIDriver the chart reads from the cluster
+# words for the chart, the folders that they are, and what of the CSIDriver the chart reads from the cluster
 PRESETS_OF_THE_CHART = [
-    (["--set=linux.enabled=true"], "base", ()),
-    (["--set=syncSecret.enabled=true"], "overlays/sync", ()),
-    (["--set=locket.provider.separate=true"], "overlays/provider-separate", ()),
-    ([MIGRATION], "overlays/migration", ("seLinuxMount", "tokenRequests")),
+    (["--set=linux.enabled=true"], ["base"], ()),
+    (["--set=syncSecret.enabled=true"], ["overlays/sync"], ()),
+    (["--set=locket.provider.separate=true"], ["overlays/provider-separate"], ()),
+    ([MIGRATION], ["overlays/migration"], ("seLinuxMount", "tokenRequests")),
+    (["--set=locket.openshift=true"], ["overlays/openshift"], ()),
+    (["--set=locket.openshift=true,locket.provider.separate=true"], SEPARATE_STACKS[1], ()),
+    (["--set=locket.provider.keySecret=locket-keys,locket.provider.separate=true"], SEPARATE_STACKS[0], ()),
 ]
 
 
 @test
 def each_preset_of_the_chart_renders_what_that_of_the_manifests_is(world):
-    for words, preset, of_the_cluster in PRESETS_OF_THE_CHART:
+    for words, folders, of_the_cluster in PRESETS_OF_THE_CHART:
+        preset = folders[-1]
         theirs = world.objects(*words, f"--set={NAMES}", "--kube-version=1.34.0")
-        ours = {key(doc): doc for doc in render(DAEMONSET / preset)}
+        ours = {key(doc): doc for doc in stack(*folders)}
         expect_equal(theirs.keys(), ours.keys(), preset)
         for which, doc in ours.items():
             if which[0] == "DaemonSet":
@@ -135,6 +163,8 @@ def each_preset_of_the_chart_renders_what_that_of_the_manifests_is(world):
                 continue
             for part in ("rules", "subjects", "roleRef", "automountServiceAccountToken"):
                 expect_equal(theirs[which].get(part), doc.get(part), f"{preset} {which} {part}")
+            labels = doc["metadata"].get("labels", {}).items()
+            expect(labels <= theirs[which]["metadata"]["labels"].items(), f"{preset} {which} labels")
             have, want = (
                 {k: v for k, v in one.get("spec", {}).items() if k not in of_the_cluster} for one in (theirs[which], doc))
             expect_equal(have, want, f"{preset} {which} spec")
@@ -237,6 +267,8 @@ VALUES = [
      and ("ValidatingAdmissionPolicy", "secrets-store.csi.k8s.io-startup-taint") in o
      and ("ClusterRole", "secretproviderclasses-startup-taint-role") in o),
     ("locket.startupTaint=false", lambda o: "startup-taint" not in str(o)),
+    ("locket.openshift=true", lambda o: ("RoleBinding", "secrets-store-csi-driver-privileged") in o),
+    ("locket.openshift=false", lambda o: "openshift" not in str(o) and "spc_t" not in str(o)),
     ("nameOverride=own", lambda o: ("DaemonSet", "csi-own") in o),
     ("fullnameOverride=own", lambda o: ("DaemonSet", "own") in o),
     ("windows.enabled=true,windows.spec.a=b",

@@ -11,7 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
 import harness  # noqa: E402
 from harness import expect, expect_equal, test  # noqa: E402
-from kustomize import CHART, DAEMONSET, PRESETS, containers_of, documents, render  # noqa: E402
+from kustomize import CHART, DAEMONSET, PRESETS, containers_of, documents, render, stack  # noqa: E402
 
 GROUP = "secrets-store.csi.x-k8s.io"
 ACCOUNT = "system:serviceaccount:kube-system:secrets-store-csi-driver"
@@ -60,6 +60,10 @@ def volumes_with(pod, kind):
 # --- the files --------------------------------------------------------------------------------------------
 
 
+SEPARATE = "components/provider-separate"
+NEEDS = {name: (SEPARATE,) for name in ("minting", "keys-separate", "openshift-separate")}
+
+
 @test
 def every_file_belongs_to_a_kustomization_and_every_component_can_be_applied(_world):
     named = set()
@@ -68,20 +72,16 @@ def every_file_belongs_to_a_kustomization_and_every_component_can_be_applied(_wo
         named |= {(rules.parent / n).resolve() for n in documents(rules)[0].get("resources", [])}
     expect_equal({p.resolve() for p in DAEMONSET.rglob("*.yaml")} - named, set(), "files nobody names")
     for component in DAEMONSET.glob("components/*"):
-        needs = ["provider-separate"] if component.name == "minting" else []
-        objects = render(DAEMONSET / "base")
-        for name in (*needs, component.name):
-            objects = render(DAEMONSET / "components" / name, objects)
+        stack("base", *NEEDS.get(component.name, ()), f"components/{component.name}")
 
 
 @test
-def what_is_for_a_provider_beside_the_driver_is_refused_with_one_of_its_own(_world):
+def what_is_for_a_provider_beside_the_driver_is_refused_with_one_of_its_own_and_the_other_way_round(_world):
     for other in ("keys", "openshift"):
-        for names in (("provider-separate", other), (other, "provider-separate")):
-            objects = render(DAEMONSET / "base")
+        name = f"components/{other}"
+        for names in ((SEPARATE, name), (name, SEPARATE), (f"{name}-separate",)):
             try:
-                for name in names:
-                    objects = render(DAEMONSET / "components" / name, objects)
+                stack("base", *names)
             except (AssertionError, IndexError, KeyError):
                 continue
             expect(False, f"{names} are taken, and one of them is lost")
@@ -427,7 +427,7 @@ def no_pod_may_speak_to_the_machines_metadata(world):
             for rule in policy["spec"].get("egress", []):
                 ports = {p["port"] for p in rule["ports"]}
                 blocks = [to["ipBlock"] for to in rule.get("to", [])]
-                expect(ports == {53} or blocks, f"{preset}: a rule to anywhere")
+                expect(ports <= {53, 5353} or blocks, f"{preset}: a rule to anywhere")
                 expect_equal({e for b in blocks for e in b["except"]}, {"169.254.0.0/16", "fe80::/10"} if blocks else set())
 
 
@@ -514,6 +514,22 @@ def openshift_gets_the_scc_and_the_label_for_inline_volumes(world):
     binding = world.one("RoleBinding", preset="overlays/openshift")
     expect_equal(binding["roleRef"]["name"], "system:openshift:scc:privileged")
     expect_equal(binding["metadata"]["namespace"], "kube-system")
+    for objects in (world.presets["overlays/openshift"], stack("base", SEPARATE, "components/openshift-separate")):
+        bound = {s["name"] for b in world.of(objects, "RoleBinding") for s in b["subjects"]}
+        pods = [d["spec"]["template"]["spec"] for d in world.of(objects, "DaemonSet")]
+        expect_equal({pod["serviceAccountName"] for pod in pods}, bound, "accounts whose pods are let in")
+        for one in containers_of(objects):
+            kind = one["securityContext"].get("seLinuxOptions", {}).get("type")
+            expect_equal(kind, "spc_t" if one["name"] == "provider" else None, one["name"])
+
+
+@test
+def names_are_asked_for_where_openshifts_pods_listen(world):
+    for objects in (world.presets["overlays/openshift"], stack("base", SEPARATE, "components/openshift-separate")):
+        for policy in world.of(objects, "NetworkPolicy"):
+            for rule in policy["spec"].get("egress", [])[:1]:
+                expect_equal({(p["protocol"], p["port"]) for p in rule["ports"]},
+                             {(p, n) for p in ("UDP", "TCP") for n in (53, 5353)}, policy["metadata"]["name"])
 
 
 @test

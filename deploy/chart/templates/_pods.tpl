@@ -43,6 +43,9 @@
 {{- $mount := dict "name" "keys" "mountPath" "/etc/locket/keys" "readOnly" true }}
 {{- $_ := set $provider "volumeMounts" (append $provider.volumeMounts $mount) }}
 {{- end }}
+{{- if $values.locket.openshift }}
+{{- $_ := set $provider.securityContext "seLinuxOptions" (dict "type" "spc_t") }}
+{{- end }}
 {{- $_ := set $provider "args" (concat $args $values.locket.provider.args) }}
 {{- $_ := set $provider "resources" $values.locket.provider.resources }}
 {{- end -}}
@@ -63,4 +66,15 @@
 {{- /* (context): "true" where the provider has pods of its own. */ -}}
 {{- define "locket.separate" -}}
 {{- if and .Values.linux.enabled .Values.locket.provider.enabled .Values.locket.provider.separate }}true{{ end }}
+{{- end -}}
+
+{{- /* (context, NetworkPolicy): lets it ask for names where they are told; renders nothing. */ -}}
+{{- define "locket.names" -}}
+{{- $egress := (index . 1).spec.egress }}
+{{- if and $egress (index . 0).Values.locket.openshift }}
+{{- $names := index $egress 0 }}
+{{- range list "UDP" "TCP" }}
+{{- $_ := set $names "ports" (append $names.ports (dict "protocol" . "port" 5353)) }}
+{{- end }}
+{{- end }}
 {{- end -}}

@@ -41,6 +41,14 @@ def patch(doc, step):
         place[key] = step["value"]
 
 
+def stack(*folders):
+    """The objects of a folder of DAEMONSET with components over it, in their order."""
+    objects = ()
+    for name in folders:
+        objects = render(DAEMONSET / name, objects)
+    return objects
+
+
 def containers_of(objects):
     return [c for o in objects if o["kind"] == "DaemonSet" for c in o["spec"]["template"]["spec"]["containers"]]
 

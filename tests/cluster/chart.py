@@ -267,6 +267,8 @@ VALUES = [
      and ("ValidatingAdmissionPolicy", "secrets-store.csi.k8s.io-startup-taint") in o
      and ("ClusterRole", "secretproviderclasses-startup-taint-role") in o),
     ("locket.startupTaint=false", lambda o: "startup-taint" not in str(o)),
+    ("locket.csiDriver.seLinuxMount=false", lambda o: o[("CSIDriver", "secrets-store.csi.k8s.io")]["spec"]
+     ["seLinuxMount"] is False),
     ("locket.openshift=true", lambda o: ("RoleBinding", "secrets-store-csi-driver-privileged") in o),
     ("locket.openshift=false", lambda o: "openshift" not in str(o) and "spc_t" not in str(o)),
     ("nameOverride=own", lambda o: ("DaemonSet", "csi-own") in o),

@@ -200,7 +200,7 @@ def windows_stays_as_it_was_and_values_without_effect_are_told(world):
     expect_equal(after["spec"], world.windows["spec"], "its spec")
     notes = world.shell("helm get notes csi -n kube-system")
     [command] = re.findall(r"^  (kubectl apply .*)$", notes, re.MULTILINE)
-    world.shell(f"cd deploy/chart && {command}")
+    world.shell(command)
     wait_until(lambda: "PROVIDER" in world.cluster.kubectl("get", "spc", "app", check=False), 20, "short names")
     preview = (world.folder / "preview.txt").read_text()
     expect("providerHealthCheck has no effect" in preview, preview[-600:])
@@ -271,6 +271,14 @@ def a_fresh_install_has_its_crds_and_leaves_them_when_it_goes(world):
     world.cluster.apply(provider_class("app", "default", ["user"]))
     world.shell("helm uninstall new -n kube-system")
     expect(world.get(f"/apis/{GROUP}/v1/namespaces/default/secretproviderclasses/app"), "classes stay")
+
+
+@test
+def a_release_that_comes_back_in_another_namespace_leaves_the_crds_as_they_are(world):
+    wait_until(lambda: not world.daemonset("new-secrets-store-csi-driver"), 30, "the end of the release before")
+    said = world.shell("helm install new deploy/chart -n other --create-namespace --dry-run=server")
+    expect("CRDs are not of this release" in said, said[-600:])
+    expect("kind: CustomResourceDefinition" not in said, "CRDs of a release elsewhere")
 
 
 def notes_of(world, values):

@@ -41,6 +41,14 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{- /* (context, object of the cluster): "true" where Helm would take it as this release's. */ -}}
+{{- define "locket.ours" -}}
+{{- $release := (index . 0).Release }}
+{{- $says := dig "metadata" "annotations" dict (index . 1) }}
+{{- $owner := printf "%s/%s" (get $says "meta.helm.sh/release-namespace") (get $says "meta.helm.sh/release-name") }}
+{{- if eq $owner (printf "%s/%s" $release.Namespace $release.Name) }}true{{ end }}
+{{- end -}}
+
 {{- define "locket.image" -}}
 {{- $image := .Values.linux.image -}}
 {{- $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}

@@ -131,12 +131,17 @@ static int read_token(struct kube_api *api, struct error *err)
 static int add_authorization(struct kube_api *api, struct strbuf *out, struct error *err)
 {
     const struct secret *token = &api->config.token;
+    struct error mine = { 0 };
     int result = 0;
 
     (void)pthread_mutex_lock(&api->lock);
     if (api->config.token_file) {
-        result = read_token(api, err);
+        result = read_token(api, &mine);
         token = &api->token;
+    }
+    if (result < 0) {
+        mine.code = CODE_UNAVAILABLE; /* of the token: nothing is known of what is asked for */
+        (void)error_copy(err, &mine);
     }
     if (result == 0 && token->len) {
         strbuf_add_text(out, "Authorization: Bearer ");
@@ -198,15 +203,19 @@ int kube_status_error(const struct tree *status, long http_status, struct error 
                      reason ? reason : "no reason", STATUS_TEXT_MAX, text ? text : "no message");
 }
 
-/* An answer that is no success. Whoever stands in between (a proxy) may have written no Status. */
+/* An answer that is no success. Whoever stands in between (a proxy) may have written no Status; a
+ * 404 without one says that nobody serves the path, and nothing of the object. */
 static int refused(const struct kube_request *request, const struct http_reply *reply,
                    struct error *err)
 {
     struct tree *status autotree = NULL;
     int len = (int)strcspn(request->path, "?");
+    bool is_json = json_parse((const char *)reply->body.bytes, reply->body.len, &status, NULL) == 0;
 
-    if (json_parse((const char *)reply->body.bytes, reply->body.len, &status, NULL) < 0 ||
-        request->sensitive)
+    if (!is_json && reply->status == 404)
+        (void)error_set(err, CODE_UNAVAILABLE,
+                        "404 that is no object's: is its CRD installed, does a proxy answer?");
+    else if (!is_json || request->sensitive)
         (void)error_set(err, meaning_of(reply->status, NULL), "%ld", reply->status);
     else
         (void)kube_status_error(status, reply->status, err);

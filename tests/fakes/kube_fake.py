@@ -286,6 +286,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         answers = {
             "html": lambda: self.send(200, HTML, [("Content-Type", "text/html")]),
             "html502": lambda: self.send(502, HTML, [("Content-Type", "text/html")]),
+            "html404": lambda: self.send(404, HTML, [("Content-Type", "text/html")]),
             "garbage": lambda: self.send(200, b'{"kind":"ThingList","items":[{]}'),
             "object": lambda: self.send(200, b"{}"),
             "versionless": lambda: self.send(200, b'{"metadata":{},"items":[]}'),
@@ -361,6 +362,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "later": lambda: self.refuse(429, "slow down", [("Retry-After", "7")]),
             "html": lambda: self.send(200, HTML, [("Content-Type", "text/html")]),
             "html502": lambda: self.send(502, HTML, [("Content-Type", "text/html")]),
+            "html404": lambda: self.send(404, HTML, [("Content-Type", "text/html")]),
             "garbage": lambda: self.send(200, b'{"kind":'),
             "codeless": lambda: self.answer(410, {"kind": "Status", "message": "odd"}),
             "oddcode": lambda: self.answer(404, {**status_of(404, "odd"), "code": "4e2"}),

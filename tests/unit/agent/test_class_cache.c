@@ -220,6 +220,8 @@ static void what_is_known_serves_while_the_server_is_away(void **state)
     kube_fake_tell(&w->fake, NULL, "heal/" PLURAL);
     wait_for(w, "shop", "app", "two");
     wait_for_failure(w, false);
+    set_fault(w, "get", "html404"); /* of a proxy: no word about the class */
+    expect_get(w, "shop", "other", CODE_UNAVAILABLE);
 }
 
 static void hold_many(struct world *w, int from, int to)

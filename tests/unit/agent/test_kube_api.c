@@ -76,6 +76,7 @@ static void each_answer_has_its_meaning_and_its_line(void **state)
         { "s500", CODE_UNAVAILABLE, 0, "500 InternalError: so it is" },
         { "s503", CODE_UNAVAILABLE, 0, "503 Unknown: so it is" },
         { "html502", CODE_UNAVAILABLE, 0, "GET /apis/fake.dev/v1/fault/html502: 502" },
+        { "html404", CODE_UNAVAILABLE, 0, "404 that is no object's" },
         { "html", CODE_UNAVAILABLE, 0, "the answer: not JSON" },
         { "garbage", CODE_UNAVAILABLE, 0, "the answer: not JSON" },
         { "empty", CODE_UNAVAILABLE, 0, "the answer: not JSON" },
@@ -207,6 +208,7 @@ static void a_token_file_that_is_none_is_no_call(void **state)
         if (i < COUNT_OF(texts))
             write_token(path, texts[i]);
         assert_int_equal(ask(api, "fine", &answer, &err), -1);
+        assert_int_equal(err.code, CODE_UNAVAILABLE); /* nothing is said of what was asked for */
         assert_non_null(strstr(err.msg, "service account token"));
         assert_non_null(strstr(err.msg, path));
         kube_api_free(api);

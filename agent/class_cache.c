@@ -30,6 +30,7 @@ struct place {
 
 struct class_cache {
     struct class_cache_config config;
+    struct cancel cancel;     /* of calls for one class */
     struct class_store store; /* has a lock of its own, below the one here */
     pthread_mutex_t lock;     /* scopes and places; never held by a watch's thread */
     struct place *places;     /* guarded by lock */
@@ -301,10 +302,10 @@ static int fetch(struct class_cache *cache, const char *ns, const char *name, st
     autofree char *cached = str_printf("%s?resourceVersion=0", path);
     struct tree *object autotree = NULL;
     struct error mine = { 0 };
-    int result = kube_get(cache->config.api, cached, NULL, &object, &mine);
+    int result = kube_get(cache->config.api, cached, &cache->cancel, &object, &mine);
 
     if (result < 0 && mine.code == CODE_NOT_FOUND)
-        result = kube_get(cache->config.api, path, NULL, &object, &mine);
+        result = kube_get(cache->config.api, path, &cache->cancel, &object, &mine);
     if (result == 0) {
         if (class_store_add(&cache->store, object))
             cache->config.changed(cache->config.arg, ns, name, CLASS_AWAITED);
@@ -312,7 +313,7 @@ static int fetch(struct class_cache *cache, const char *ns, const char *name, st
     }
     if (mine.code == CODE_NOT_FOUND)
         return class_not_found(ns, name, err);
-    if (!code_is_maybe(mine.code))
+    if (!code_is_maybe(mine.code) || mine.code == CODE_CANCELLED)
         mine.code = CODE_UNAVAILABLE; /* a role or token that is not right yet: come again */
     (void)error_copy(err, &mine);
     return error_within(err, "failed to get secretproviderclass %s/%s, error", ns, name);
@@ -361,9 +362,15 @@ struct class_cache *class_cache_new(const struct class_cache_config *config)
     struct class_cache *cache = xcalloc(1, sizeof(*cache));
 
     cache->config = *config;
+    cancel_init(&cache->cancel);
     class_store_init(&cache->store);
     (void)pthread_mutex_init(&cache->lock, NULL);
     return cache;
+}
+
+void class_cache_end(struct class_cache *cache)
+{
+    cancel_raise(&cache->cancel);
 }
 
 void class_cache_free(struct class_cache *cache)
@@ -380,6 +387,7 @@ void class_cache_free(struct class_cache *cache)
     scope_end(cache, take(cache->cluster));
     reap(cache);
     class_store_done(&cache->store);
+    cancel_done(&cache->cancel);
     (void)pthread_mutex_destroy(&cache->lock);
     free(cache);
 }

@@ -31,6 +31,9 @@ struct class_cache_config {
 struct class_cache *class_cache_new(const struct class_cache_config *config);
 void class_cache_free(struct class_cache *cache);
 
+/* Whoever asks the server in vain hears UNAVAILABLE at once, as whoever asks it from now on. */
+void class_cache_end(struct class_cache *cache);
+
 /* The class if it is known: a copy, the caller's by class_free, or the error of one that cannot be
  * read. *ret_known says whether. Never blocks. */
 must_check int class_cache_peek(struct class_cache *cache, const char *ns, const char *name,

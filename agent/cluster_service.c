@@ -287,8 +287,9 @@ static void watch(Locket__Cluster__V1__Cluster_Service *service,
     driver_line_park(self->line, in, reply, call);
 }
 
-void cluster_service_tidy(struct cluster_service *service)
+static void run_tidy(void *arg)
 {
+    struct cluster_service *service = arg;
     char *ns = NULL;
 
     while (pod_status_take_untold(service->statuses, &ns)) {
@@ -298,12 +299,18 @@ void cluster_service_tidy(struct cluster_service *service)
     class_cache_tidy(service->classes);
 }
 
+void cluster_service_tidy(struct cluster_service *service)
+{
+    (void)!work_submit(service->tidiers, run_tidy, service, NULL); /* refused: it is at it */
+}
+
 void cluster_service_init(struct cluster_service *service,
                           const struct cluster_service_parts *parts)
 {
     struct work_pool_config askers = { .name = "classes",
                                        .threads_max = ASK_THREADS,
                                        .queue_max = ASK_QUEUE };
+    struct work_pool_config tidiers = { .name = "tidy", .threads_max = 1, .queue_max = 1 };
     struct work_pool_config reporters = { .name = "reports",
                                           .threads_max = 1,
                                           .queue_max = REPORT_QUEUE };
@@ -322,6 +329,7 @@ void cluster_service_init(struct cluster_service *service,
         .line = parts->line,
         .sinks = parts->sinks,
         .askers = work_pool_new(&askers),
+        .tidiers = work_pool_new(&tidiers),
         .reporters = work_pool_new(&reporters),
     };
 }
@@ -329,5 +337,6 @@ void cluster_service_init(struct cluster_service *service,
 void cluster_service_done(struct cluster_service *service)
 {
     work_pool_free(service->askers);
+    work_pool_free(service->tidiers);
     work_pool_free(service->reporters);
 }

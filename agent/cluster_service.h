@@ -21,6 +21,7 @@ struct cluster_service {
     struct driver_line *line;
     struct note_sinks sinks;
     struct work_pool *askers;    /* classes that the API server is asked for */
+    struct work_pool *tidiers;   /* one thread */
     struct work_pool *reporters; /* one thread: reports and notes keep their order */
 };
 
@@ -38,8 +39,8 @@ void cluster_service_init(struct cluster_service *service,
                           const struct cluster_service_parts *parts);
 void cluster_service_done(struct cluster_service *service);
 
-/* Lets go of what a driver has not told of that came anew, and of classes that nobody uses. To be
- * called every now and then. */
+/* Lets go of what a driver has not told of that came anew, and of classes that nobody uses, on a
+ * thread of its own: the server may be asked. To be called every now and then. Never blocks. */
 void cluster_service_tidy(struct cluster_service *service);
 
 #endif

@@ -7,6 +7,7 @@
 
 struct group_version {
     struct kube_api *api;
+    struct cancel cancel;
     pthread_mutex_t lock; /* leaf */
     const char *version;  /* guarded by lock, as all below; NULL: not known yet */
     int64_t asked_ms;     /* 0: never */
@@ -17,6 +18,7 @@ struct group_version *group_version_new(struct kube_api *api)
     struct group_version *gv = xcalloc(1, sizeof(*gv));
 
     gv->api = api;
+    cancel_init(&gv->cancel);
     (void)pthread_mutex_init(&gv->lock, NULL);
     return gv;
 }
@@ -25,8 +27,14 @@ void group_version_free(struct group_version *gv)
 {
     if (!gv)
         return;
+    cancel_done(&gv->cancel);
     (void)pthread_mutex_destroy(&gv->lock);
     free(gv);
+}
+
+void group_version_end(struct group_version *gv)
+{
+    cancel_raise(&gv->cancel);
 }
 
 static bool serves(const struct tree *group, const char *version)
@@ -44,18 +52,26 @@ static bool serves(const struct tree *group, const char *version)
 
 void group_version_learn(struct group_version *gv)
 {
+    const struct kube_request request = { .method = "GET",
+                                          .path = "/apis/" CLASS_GROUP,
+                                          .timeout_ms = GROUP_VERSION_CALL_MS,
+                                          .cancel = &gv->cancel };
     struct tree *group autotree = NULL;
     int64_t now = clock_mono_ms();
+    bool answered;
     bool due;
 
     (void)pthread_mutex_lock(&gv->lock);
     due = !gv->version && (!gv->asked_ms || now - gv->asked_ms > GROUP_VERSION_PAUSE_MS);
     gv->asked_ms = due ? now : gv->asked_ms;
     (void)pthread_mutex_unlock(&gv->lock);
-    if (!due || kube_get(gv->api, "/apis/" CLASS_GROUP, NULL, &group, NULL) < 0)
+    if (!due)
         return;
+    answered = kube_call(gv->api, &request, &group, NULL) == 0;
     (void)pthread_mutex_lock(&gv->lock);
-    gv->version = !serves(group, "v1") && serves(group, "v1alpha1") ? "v1alpha1" : "v1";
+    gv->asked_ms = clock_mono_ms(); /* the pause is after a call that took its whole time */
+    if (answered)
+        gv->version = !serves(group, "v1") && serves(group, "v1alpha1") ? "v1alpha1" : "v1";
     (void)pthread_mutex_unlock(&gv->lock);
 }
 

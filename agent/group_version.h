@@ -10,13 +10,19 @@
 
 #define CLASS_GROUP "secrets-store.csi.x-k8s.io"
 
-enum { GROUP_VERSION_PAUSE_MS = 10000 /* between two questions that were not answered */ };
+enum {
+    GROUP_VERSION_CALL_MS = 5000,   /* reports wait for the answer */
+    GROUP_VERSION_PAUSE_MS = 10000, /* after a question that was not answered */
+};
 
 struct group_version;
 
 /* Asks nothing yet. Ownership: group_version_free; borrows api. */
 struct group_version *group_version_new(struct kube_api *api);
 void group_version_free(struct group_version *gv);
+
+/* Whoever waits for an answer waits no more, and nothing is asked from now on. Any thread. */
+void group_version_end(struct group_version *gv);
 
 /* Asks the server, unless it has answered before, or did not a moment ago. Blocks on a call. */
 void group_version_learn(struct group_version *gv);

@@ -270,6 +270,8 @@ static void take_down(struct program *p)
     http_server_stop(p->health);
     http_server_stop(p->metrics_server);
     driver_line_end(p->line);
+    group_version_end(p->version);
+    class_cache_end(p->classes);
     secret_sync_end(p->secrets);
     rpc_server_free(p->server, DRAIN_MS);
     cluster_service_done(&p->service);

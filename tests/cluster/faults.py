@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can go wrong between agent, API server and driver: nothing is lost, no final code comes of it,
 pods with known classes notice nothing, and five seconds after its end all is as it was."""
+import concurrent.futures
 import itertools
 import json
 import os
@@ -24,6 +25,7 @@ from world import ACCOUNT, STATUSES, World
 AWAY_S = int(os.environ.get("AWAY_S", "10"))  # how long the API server is away
 ROUND_S = 60  # between two looks at all that goes on meanwhile
 RECOVERY_S = 5
+END_S = 5  # for an agent that is told to end
 SOON_S = 1  # for what must not wait for the API server
 MAYBE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "RESOURCE_EXHAUSTED")
 STATUS_PATH = f"/{STATUSES}/"
@@ -328,6 +330,27 @@ def a_token_that_is_revoked_is_told_and_a_new_one_taken(world):
     world.wait_for_status("revoked", lambda s: s and s["status"]["objects"] != before)
     world.wait_ready(renewed)
     world.write(world.values)
+    pod.unpublish()
+
+
+@test
+def an_agent_ends_when_told_to_though_the_api_server_answers_nothing(world):
+    pod = world.publish("ends")
+    world.wait_for_status("ends")
+    world.proxy.misbehave(api_proxy.silent(world.proxy))
+    world.proxy.cut()
+    pods = [world.kubelet_pod(f"ends-{i}") for i in range(20)]
+    with concurrent.futures.ThreadPoolExecutor(len(pods)) as askers:
+        answers = [askers.submit(p.publish, "never-heard-of", timeout_s=30) for p in pods]
+        time.sleep(1)
+        began = time.monotonic()
+        expect_equal(world.programs.stop("agent"), 0, "exit status")
+        took = time.monotonic() - began
+        expect(took < END_S, f"the agent's end took {took:.1f} s")
+        for answer in answers:
+            expect_maybe(answer.result())
+    world.start_agent()
+    world.wait_ready(world.proxy.heal())
     pod.unpublish()
 
 

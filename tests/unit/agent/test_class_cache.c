@@ -357,6 +357,31 @@ static void nobody_is_held_up_by_a_server_that_answers_nothing(void **state)
     (void)pthread_join(asker, NULL);
 }
 
+static void *get_until_the_end(void *arg)
+{
+    struct world *w = arg;
+
+    expect_get(w, "shop", "silent", CODE_UNAVAILABLE);
+    return NULL;
+}
+
+static void who_waits_for_a_class_is_told_at_the_end(void **state)
+{
+    struct world *w = *state;
+    pthread_t asker;
+    int64_t began;
+
+    set_fault(w, "get", "hang");
+    assert_int_equal(pthread_create(&asker, NULL, get_until_the_end, w), 0);
+    while (!kube_fake_asked(&w->fake, PLURAL "/silent"))
+        clock_sleep_ms(5);
+    began = clock_mono_ms();
+    class_cache_end(w->cache);
+    (void)pthread_join(asker, NULL);
+    expect_get(w, "shop", "later", CODE_UNAVAILABLE);
+    assert_in_range(clock_mono_ms() - began, 0, SOON_MS);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -374,6 +399,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_no_list_brings_is_asked_for, make, unmake),
         cmocka_unit_test_setup_teardown(nobody_is_held_up_by_a_server_that_answers_nothing, make,
                                         unmake),
+        cmocka_unit_test_setup_teardown(who_waits_for_a_class_is_told_at_the_end, make, unmake),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,12 +7,14 @@
 #include "tests/fakes/kube_fake.h"
 
 static int64_t passed_ms;
+static int64_t step_ms; /* that each look at the clock takes */
 
 int64_t __real_clock_mono_ms(void);
 int64_t __wrap_clock_mono_ms(void);
 
 int64_t __wrap_clock_mono_ms(void)
 {
+    passed_ms += step_ms;
     return __real_clock_mono_ms() + passed_ms;
 }
 
@@ -83,11 +85,28 @@ static void a_server_that_did_not_answer_is_asked_again_after_a_pause(void **sta
     unmake(&w);
 }
 
+/* Each report would wait for another one. */
+static void the_pause_begins_when_a_call_that_took_long_has_failed(void **state)
+{
+    struct world w;
+
+    (void)state;
+    make(&w);
+    kube_fake_tell(&w.fake, "{\"on\":\"get\",\"kind\":\"s503\",\"times\":1}", "fault/groups");
+    step_ms = GROUP_VERSION_PAUSE_MS + 1;
+    group_version_learn(w.version);
+    step_ms = 0;
+    group_version_learn(w.version);
+    assert_int_equal(kube_fake_asked(&w.fake, "GET /apis/" CLASS_GROUP), 1);
+    unmake(&w);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_older_version_counts_where_nothing_else_is_served),
         cmocka_unit_test(a_server_that_did_not_answer_is_asked_again_after_a_pause),
+        cmocka_unit_test(the_pause_begins_when_a_call_that_took_long_has_failed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

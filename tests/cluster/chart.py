@@ -273,6 +273,10 @@ VALUES = [
     ("locket.openshift=false", lambda o: "openshift" not in str(o) and "spc_t" not in str(o)),
     ("nameOverride=own", lambda o: ("DaemonSet", "csi-own") in o),
     ("fullnameOverride=own", lambda o: ("DaemonSet", "own") in o),
+    ("locket.oldDriver=true", lambda o: ("ClusterRole", "locket-old-driver-role") in o),
+    ("locket.oldDriver=false", lacks("ClusterRole", "locket-old-driver-role")),
+    ("windows.enabled=true,windows.spec.b=c", lambda o: ("ClusterRole", "locket-old-driver-role") in o
+     and o[("ServiceAccount", "secrets-store-csi-driver")]["automountServiceAccountToken"]),
     ("windows.enabled=true,windows.spec.a=b",
      lambda o: o[("DaemonSet", "csi-secrets-store-csi-driver-windows")]["spec"] == {"a": "b"}),
     ("global.any=a", lambda o: daemonset(o)),

@@ -49,6 +49,23 @@ class World(Desk):
                             "secretproviderclasses-admin-role")}}
 
 
+# What drivers of the release before do by our account: (verb, resource).
+OLD_WRITES = {("update", f"secretproviderclasspodstatuses.{GROUP}"), ("get", "pods")}
+OLD_REFRESHES = {("list", "secrets"), ("watch", "secrets"), ("create", "serviceaccounts/token")}
+
+
+def expect_rights(world, may, may_not, says):
+    """What the roles give the account that our agents have, as the old drivers had."""
+    account = "--as=system:serviceaccount:kube-system:secrets-store-csi-driver"
+
+    def answer(right):
+        verb, (resource, _, sub) = right[0], right[1].partition("/")
+        words = [verb, resource, "-A", account, *([f"--subresource={sub}"] if sub else [])]
+        return world.cluster.kubectl("auth", "can-i", *words, check=False).split("\n")[0].strip() == "yes"
+
+    wait_until(lambda: all(map(answer, may)) and not any(map(answer, may_not)), 20, f"rights {says}")
+
+
 def containers(daemonset):
     return [c["name"] for c in daemonset["spec"]["template"]["spec"]["containers"]]
 
@@ -104,6 +121,7 @@ def static_manifests_change_over_node_by_node_without_a_conflict(world):
     csi = world.picture(STATIC)["csidriver"]
     expect_equal([t["audience"] for t in csi["tokenRequests"]], ["vault"], "audiences")
     expect("seLinuxMount" not in csi or csi["seLinuxMount"] is False, "labels of live volumes")
+    expect_rights(world, OLD_WRITES | OLD_REFRESHES, (), "of nodes that have not changed over")
     pod = world.get("/api/v1/namespaces/kube-system/pods/old-1")
     expect(pod is None or pod["metadata"].get("deletionTimestamp"), "the old pod of node-1 goes")
 
@@ -112,6 +130,8 @@ def static_manifests_change_over_node_by_node_without_a_conflict(world):
 def static_manifests_change_over_in_place(world):
     world.follow("Static manifests, in place")
     expect_equal(world.daemonset(STATIC)["spec"]["updateStrategy"]["type"], "RollingUpdate", "how pods change")
+    world.follow("Once no old driver is left")
+    expect_rights(world, {("patch", f"secretproviderclasspodstatuses.{GROUP}")}, OLD_WRITES | OLD_REFRESHES, "once over")
 
 
 @test
@@ -198,6 +218,9 @@ def windows_stays_as_it_was_and_values_without_effect_are_told(world):
     after = world.daemonset(f"{CHARTS}-windows")
     expect_equal(after["metadata"]["uid"], world.windows["metadata"]["uid"], "the Windows DaemonSet")
     expect_equal(after["spec"], world.windows["spec"], "its spec")
+    expect_rights(world, OLD_WRITES | OLD_REFRESHES, (), "of Windows nodes, whose driver is the old one")
+    account = world.get("/api/v1/namespaces/kube-system/serviceaccounts/secrets-store-csi-driver")
+    expect(account["automountServiceAccountToken"], "their pods get their token by the account")
     notes = world.shell("helm get notes csi -n kube-system")
     [command] = re.findall(r"^  (kubectl apply .*)$", notes, re.MULTILINE)
     world.shell(command)
@@ -243,6 +266,7 @@ def a_release_of_helm_changes_over_node_by_node_and_its_provider_mints(world):
     world.follow("A release of Helm, node by node", 0)
     expect_ours(world, CHARTS, before, OURS[:2])
     expect_equal(world.daemonset(CHARTS)["spec"]["updateStrategy"], {"type": "OnDelete"}, "when pods change")
+    expect_rights(world, OLD_WRITES | OLD_REFRESHES, (), "of nodes that have not changed over")
     expect("--mint-tokens" in world.daemonset(PROVIDER)["spec"]["template"]["spec"]["containers"][0]["args"], "minting")
     world.cluster.apply(pod(PROVIDER, "kube-system", account=PROVIDER))
     wait_until(lambda: mint(world, {"expirationSeconds": 600}) == "minted", 30, "the role")
@@ -257,6 +281,8 @@ def and_once_over_updates_roll_again_and_nobody_may_mint(world):
     expect_equal((strategy["type"], strategy["rollingUpdate"]["maxUnavailable"]), ("RollingUpdate", "10%"), "how pods change")
     expect("serviceAccountToken" not in json.dumps(world.daemonset(PROVIDER)), "a token of the provider's")
     wait_until(lambda: "forbidden" in mint(world, {"expirationSeconds": 600}), 30, "the end of the role")
+    world.shell("helm upgrade csi deploy/chart -n kube-system --reuse-values --set windows.enabled=false,syncSecret.enabled=false")
+    expect_rights(world, (), OLD_WRITES | OLD_REFRESHES, "once over, without Windows")
     world.shell("helm uninstall csi -n kube-system")
     wait_until(lambda: not world.daemonset(PROVIDER), 30, "the end of the provider")
     expect(world.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/secretproviderclasses.{GROUP}"), "CRDs")

@@ -53,6 +53,8 @@ def roles():
             rule(GROUP, ["secretproviderclasspodstatuses"], "create", "delete", "patch", "update", *reads)], bound=True),
         *role("secretprovidersyncing-role", [
             rule("", ["secrets"], "create", "delete", "patch", "update", *reads)], bound=True),
+        *role("secretproviderrotation-role", [rule("", ["secrets"], *reads)], bound=True),  # until 1.5
+        *role("secretprovidertokenrequest-role", [rule("", ["serviceaccounts/token"], "create")], bound=True),
         *role("secretproviderclasses-admin-role", [classes], {f"{RBAC}/aggregate-to-admin": "true"}),
         *role("secretproviderclasses-viewer-role", [classes], {f"{RBAC}/aggregate-to-view": "true"}),
         *role("secretproviderclasspodstatuses-viewer-role", [

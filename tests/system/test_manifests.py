@@ -237,6 +237,15 @@ def secrets_are_out_of_reach_without_the_overlay_sync_and_never_listed(world):
 
 
 @test
+def while_old_drivers_run_they_have_what_they_write_by_and_their_pods_a_token(world):
+    objects = world.presets["overlays/migration"]
+    expect_equal(rules_of(objects, "locket-old-driver-role"),
+                 {("", "pods"): {"get"}, (GROUP, "secretproviderclasspodstatuses"): {"update"}})
+    expect(world.one("ServiceAccount", "secrets-store-csi-driver", "overlays/migration")["automountServiceAccountToken"],
+           "theirs do not project one")
+
+
+@test
 def tokens_are_minted_by_the_provider_alone_and_only_in_the_migration(world):
     for preset, objects in world.presets.items():
         minting = [

@@ -49,6 +49,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- if eq $owner (printf "%s/%s" $release.Namespace $release.Name) }}true{{ end }}
 {{- end -}}
 
+{{- /* (context): "true" where drivers of the release before run by our account: not all nodes are over, or Windows. */ -}}
+{{- define "locket.old" -}}
+{{- if or .Values.locket.oldDriver .Values.windows.enabled }}true{{ end }}
+{{- end -}}
+
 {{- define "locket.image" -}}
 {{- $image := .Values.linux.image -}}
 {{- $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}

@@ -32,6 +32,7 @@ struct kube_watch {
     /* The thread's own. */
     char *version;      /* to go on from; NULL: from the start */
     bool pages;         /* the server does not stream lists */
+    int page;           /* objects of a page */
     bool listing;       /* between BEGIN and END */
     struct strbuf line; /* a part of an event */
     int failures;       /* since it last worked for a while */
@@ -277,6 +278,33 @@ static int take_page(struct kube_watch *w, const struct tree *page, const char *
     return 0;
 }
 
+/* One page, from what the last one said on ("": the first). */
+static int ask_page(struct kube_watch *w, const char *at, struct tree **ret, struct error *err)
+{
+    struct strbuf path autostrbuf = { 0 };
+
+    strbuf_printf(&path, "%s?limit=%d%s%s", w->path, w->page, w->query ? "&" : "",
+                  w->query ? w->query : "");
+    if (*at)
+        strbuf_add_text(&path, "&continue=");
+    url_encode(&path, at, false);
+    return ask(w, strbuf_text(&path), 0, ret, err);
+}
+
+/* The same, of fewer objects when they are too large. */
+static int ask_page_that_fits(struct kube_watch *w, const char *at, struct tree **ret,
+                              struct error *err)
+{
+    struct error mine = { 0 };
+
+    while (ask_page(w, at, ret, &mine) < 0) {
+        if (mine.code != CODE_RESOURCE_EXHAUSTED || w->page == 1)
+            return error_copy(err, &mine);
+        w->page /= 2;
+    }
+    return 0;
+}
+
 /* The list in pages, whose versions are one and the same. */
 static int list(struct kube_watch *w, struct error *err)
 {
@@ -285,15 +313,9 @@ static int list(struct kube_watch *w, struct error *err)
     begin(w);
     while (at) {
         struct tree *page autotree = NULL;
-        struct strbuf path autostrbuf = { 0 };
         const char *next = NULL;
 
-        strbuf_printf(&path, "%s?limit=%d%s%s", w->path, KUBE_PAGE, w->query ? "&" : "",
-                      w->query ? w->query : "");
-        if (*at)
-            strbuf_add_text(&path, "&continue=");
-        url_encode(&path, at, false);
-        if (ask(w, strbuf_text(&path), 0, &page, err) < 0)
+        if (ask_page_that_fits(w, at, &page, err) < 0)
             return -1;
         if (take_page(w, page, &next, err) < 0)
             return error_within(err, "GET %s", w->path);
@@ -377,6 +399,7 @@ struct kube_watch *kube_watch_start(const struct kube_watch_config *config)
     w->path = xstrdup(config->path);
     w->query = config->query ? xstrdup(config->query) : NULL;
     w->line.ceiling = KUBE_EVENT_MAX;
+    w->page = KUBE_PAGE;
     cancel_init(&w->cancel);
     (void)pthread_mutex_init(&w->lock, NULL);
     if (pthread_create(&w->thread, NULL, run, w) != 0)

@@ -10,7 +10,8 @@
 
 enum {
     KUBE_EVENT_MAX = 4 << 20, /* bytes of one event: etcd refuses objects over 1.5 MiB */
-    KUBE_PAGE = 500,          /* objects of a list's page, where lists are not streamed */
+    KUBE_PAGE = 500,          /* objects of a list's page, where lists are not streamed; halved
+                                 while they are so large that a page is none that we take */
 };
 
 /* What happened. Between BEGIN and END come all objects there are, in no order; what was not among

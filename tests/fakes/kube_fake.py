@@ -13,7 +13,7 @@ Below /apis/fake.dev/v1/fault/<kind> each call is answered wrongly in a way of i
     POST /fake/put/<plural>             an object: made or replaced
     POST /fake/delete/<plural>/<ns>/<name>
     POST /fake/bookmark/<plural>        to whoever watches
-    POST /fake/set/<plural>             {"streams": bool, "page": n, "token": text}
+    POST /fake/set/<plural>             {"streams": bool, "page": n, "room": n, "token": text}
     POST /fake/fault/<plural>           {"on": "list", "more", "watch" or "get", "kind": ...,
                                          "after": events, "times": n}
     POST /fake/heal/<plural>            no faults any more
@@ -62,7 +62,7 @@ class Collection:
         self.faults = []
         self.era = 0  # watches of an earlier one end
         self.marks = 0
-        self.settings = {"streams": True, "page": 500, "token": None}
+        self.settings = {"streams": True, "page": 500, "room": 500, "token": None}
 
     def record(self, kind, thing):
         self.version += 1
@@ -274,6 +274,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 items, more = found[offset:offset + limit], len(found) > offset + limit
         if expired:
             return self.refuse(410, "the provided continue parameter is too old")
+        if len(items) > world.settings["room"]:  # objects so large that no more have room in a page
+            return self.send(200, b'"' + b"x" * EVENT_TOO_LARGE + b'"')
         meta = {"resourceVersion": at[0]}
         if more:
             meta["continue"] = f"{at[0]}.{offset + limit}"

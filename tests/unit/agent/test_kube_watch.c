@@ -450,6 +450,22 @@ static void wait_for_failure(struct run *r, const char *text)
         fail_msg("it says: %s", err.msg);
 }
 
+/* A page of 500 has room for 8 KiB each. */
+static void a_page_that_is_too_large_is_asked_for_in_smaller_ones(void **state)
+{
+    struct run *r = new_run("bulky");
+
+    (void)state;
+    kube_fake_tell(&fake, "{\"page\":500,\"room\":3,\"streams\":false}", "set/bulky");
+    put(r, "abcdefghij");
+    start(r);
+    wait_for_truth(r, "pages of three");
+    assert_string_equal(r->consumer.complaint, "");
+    assert_true(kube_fake_asked(&fake, "v1/bulky?limit=3&continue=") >= 3);
+    assert_int_equal(kube_fake_asked(&fake, "v1/bulky?limit=500"), 1);
+    free_run(r);
+}
+
 static void a_failure_is_told_until_it_is_over(void **state)
 {
     static const struct {
@@ -543,6 +559,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_watch_ends_with_what_the_server_has),
         cmocka_unit_test(a_server_in_trouble_is_not_hammered),
+        cmocka_unit_test(a_page_that_is_too_large_is_asked_for_in_smaller_ones),
         cmocka_unit_test(a_failure_is_told_until_it_is_over),
         cmocka_unit_test(a_watch_that_hangs_ends_when_it_is_told),
         cmocka_unit_test(a_server_that_took_a_watch_up_has_answered),

@@ -226,18 +226,30 @@ static struct content compare(const struct tree *live, const struct secret_data 
     return content;
 }
 
+/* A time that has not come yet was noted by a clock that was wrong: nobody waits until it comes. */
+static bool is_believed(int64_t unix_ms, const struct secret_wish *w)
+{
+    return !w->now_unix_ms || unix_ms <= w->now_unix_ms + SECRET_CLOCK_MS;
+}
+
+static bool is_of_class(const struct tree *live, const struct secret_wish *w)
+{
+    return str_same(note_of(live, SECRET_CLASS_NOTE), w->class_name);
+}
+
 /* May our content take the place of what contradicts it? */
 static bool is_newer(const struct tree *live, const struct secret_wish *w,
                      const struct marks *marks)
 {
-    const char *class_name = note_of(live, SECRET_CLASS_NOTE);
     int64_t there = live_fetched_ms(live);
-    bool edited = class_name && strcmp(class_name, w->class_name) == 0 &&
-                  note_of(live, SECRET_FORM_NOTE) && !has_form(live, marks);
+    bool edited = is_of_class(live, w) && note_of(live, SECRET_FORM_NOTE) && !has_form(live, marks);
+    int64_t ours = edited ? w->fetched_at_unix_ms : w->changed_at_unix_ms;
 
     if (!there)
         return true;
-    return edited ? w->fetched_at_unix_ms >= there : w->changed_at_unix_ms > there;
+    if (is_believed(ours, w) != is_believed(there, w))
+        return is_believed(ours, w);
+    return edited ? ours >= there : ours > there;
 }
 
 static enum secret_verdict judge(const struct tree *live, const struct secret_wish *w,
@@ -283,20 +295,30 @@ static void add_labels(struct strbuf *out, const struct secret_object *o)
     strbuf_add_char(out, '}');
 }
 
+/* Is our content what the same class wrote there, to the last key? Then its time is that of what is
+ * there. Content that fills a gap has its own: with that of others, who hold newer content would
+ * yield to it. */
+static bool is_there(const struct tree *live, const struct secret_wish *w)
+{
+    struct content content = compare(live, w->data);
+    int64_t there = live_fetched_ms(live);
+
+    return there && is_believed(there, w) && is_of_class(live, w) && !content.contradicts &&
+           !content.lacks;
+}
+
 /* The time is that of the content: where ours is what is there already, it stays. */
 static void add_notes(struct strbuf *out, const struct tree *live, const struct secret_wish *w,
                       const struct marks *marks)
 {
     struct pairs notes autopairs = { 0 };
     char stamp[CLOCK_STAMP_MAX];
-    int64_t there = live ? live_fetched_ms(live) : 0;
-    struct content content = live ? compare(live, w->data) : (struct content){ 0 };
-    bool same = there && !content.contradicts;
+    bool same = live && is_there(live, w);
     const char *digest = marks->digest;
 
-    if (same && !content.lacks && has_form(live, marks) && has_other_key(live, marks))
+    if (same && has_form(live, marks) && has_other_key(live, marks))
         digest = note_of(live, SECRET_DIGEST_NOTE);
-    stamp_format(same ? there : w->changed_at_unix_ms, stamp);
+    stamp_format(same ? live_fetched_ms(live) : w->changed_at_unix_ms, stamp);
     pairs_copy(&notes, &w->object->annotations);
     pairs_set(&notes, SECRET_CLASS_NOTE, w->class_name);
     pairs_set(&notes, SECRET_FORM_NOTE, marks->form);

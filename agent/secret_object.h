@@ -22,6 +22,7 @@
 #define SECRET_DIGEST_NOTE "locket.dev/content-digest"
 
 enum {
+    SECRET_CLOCK_MS = 10 * 60 * 1000, /* so much may the clocks of two nodes differ */
     SECRET_FORM_BYTES = 8,
     SECRET_FORM_TEXT = 2 * SECRET_FORM_BYTES + 1,
     SECRET_DIGEST_TEXT = CHAIN_KEY_ID_TEXT + CHAIN_HASH_TEXT, /* KEYID, a colon, hex and NUL */
@@ -37,6 +38,7 @@ struct secret_wish {
     bool adopt;                  /* somebody else's may be taken over */
     int64_t changed_at_unix_ms;  /* when this node's fetch first brought this content */
     int64_t fetched_at_unix_ms;  /* when one last confirmed it */
+    int64_t now_unix_ms;         /* times long after it are those of a wrong clock; 0: none are */
 };
 
 enum secret_verdict {

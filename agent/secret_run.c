@@ -104,7 +104,8 @@ int secret_run(const struct secret_run *run, size_t place, enum secret_result *r
                   .key = run->key,
                   .adopt = run->class->secret_objects.adopt,
                   .changed_at_unix_ms = run->files->changed_at_unix_ms,
-                  .fetched_at_unix_ms = run->files->fetched_at_unix_ms },
+                  .fetched_at_unix_ms = run->files->fetched_at_unix_ms,
+                  .now_unix_ms = clock_unix_ms() },
         .owners = &owners,
     };
 

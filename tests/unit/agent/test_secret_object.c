@@ -14,6 +14,9 @@
 /* Digest of { type Opaque, no labels, no annotations, k from o }; and that of another class. */
 #define OTHER_FORM "0123456789abcdef"
 #define T(second) "2026-02-01T10:00:" second ".000Z"
+#define SOON "2026-02-01T10:05:00.000Z"
+#define FUTURE "2030-01-01T00:00:00.000Z"
+#define LATER "2031-01-01T00:00:00.000Z"
 
 static struct secret_key keys[] = { { (char *)"k", (char *)"o" } };
 static struct secret_object object = {
@@ -221,6 +224,36 @@ static void what_is_done_about_the_secret_that_is_there(void **state)
     }
 }
 
+/* Now is T40. */
+static const struct {
+    const char *says;
+    const char *live;
+    const char *changed;
+    enum secret_verdict verdict;
+} clocks[] = {
+    { "a time that has not come yet holds nobody back", FUTURE, T("20"), SECRET_APPLY },
+    { "clocks that differ by a little are believed", SOON, T("20"), SECRET_YIELD },
+    { "nor does such a time of ours win", T("20"), FUTURE, SECRET_YIELD },
+    { "of two such times the later wins", FUTURE, LATER, SECRET_APPLY },
+    { "and the earlier yields", LATER, FUTURE, SECRET_YIELD },
+};
+
+static void a_clock_that_was_wrong_once_stops_no_rotation(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(clocks); i++) {
+        struct live l = { .data = THEIRS, .class_name = "app", .fetched = clocks[i].live };
+        struct secret_wish w = wish_at(clocks[i].changed, T("30"));
+        struct tree *live autotree = make_live(&l);
+        enum secret_verdict verdict;
+
+        w.now_unix_ms = at(T("40"));
+        assert_int_equal(secret_judge(live, &w, &verdict, NULL), 0);
+        if (verdict != clocks[i].verdict)
+            fail_msg("%s: verdict %d, not %d", clocks[i].says, verdict, clocks[i].verdict);
+    }
+}
+
 static void
 one_that_is_not_there_is_made_and_a_foreign_one_only_where_the_class_says_so(void **state)
 {
@@ -292,7 +325,7 @@ static void what_is_applied_has_everything_but_owners(void **state)
 static void over_a_live_one_its_version_is_named_and_the_time_is_that_of_the_content(void **state)
 {
     struct secret_wish w = wish_at(T("20"), T("30"));
-    struct live same = { .data = "", .class_name = "app", .fetched = T("10") };
+    struct live same = { .data = OURS, .class_name = "app", .fetched = T("10") };
     struct live other = { .data = THEIRS, .class_name = "app", .fetched = T("10") };
     struct tree *live_same autotree = make_live(&same);
     struct tree *live_other autotree = make_live(&other);
@@ -303,6 +336,57 @@ static void over_a_live_one_its_version_is_named_and_the_time_is_that_of_the_con
     assert_string_equal(tree_get_text(tree_get(over_same, "metadata"), "resourceVersion"), "7");
     assert_string_equal(note_of(over_same, SECRET_FETCHED_NOTE), T("10"));
     assert_string_equal(note_of(over_other, SECRET_FETCHED_NOTE), T("20"));
+}
+
+/* Whoever has newer content would yield to a time that ours does not have. */
+static const struct {
+    const char *says;
+    struct live live;
+    const char *noted; /* over it; ours came at T20, and now is T40 */
+} times[] = {
+    { "a key that is lacking comes with the time of ours, also where that is older",
+      { .data = "", .class_name = "app", .fetched = T("30") },
+      T("20") },
+    { "or newer", { .data = "", .class_name = "app", .fetched = T("10") }, T("20") },
+    { "so does what another class wrote last",
+      { .data = OURS, .class_name = "twin", .fetched = T("10") },
+      T("20") },
+    { "a time that has not come yet does not stay",
+      { .data = OURS, .class_name = "app", .form = OTHER_FORM, .fetched = FUTURE },
+      T("20") },
+};
+
+static void the_time_that_is_noted_is_that_of_what_was_applied(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(times); i++) {
+        struct secret_wish w = wish_at(T("20"), T("30"));
+        struct tree *live autotree = make_live(&times[i].live);
+        struct tree *t autotree = NULL;
+
+        w.now_unix_ms = at(T("40"));
+        t = written(live, &w);
+        if (strcmp(note_of(t, SECRET_FETCHED_NOTE), times[i].noted) != 0)
+            fail_msg("%s: %s", times[i].says, note_of(t, SECRET_FETCHED_NOTE));
+    }
+}
+
+/* Applies what the wish has, as the server would hold it. */
+static void older_content_that_filled_a_gap_makes_way_for_the_newer(void **state)
+{
+    static struct secret_datum newer = { .key = (char *)"k", .bytes = { (uint8_t *)"newer", 5 } };
+    static const struct secret_data newer_data = { .list = &newer, .count = 1 };
+    struct live gap = { .data = "", .class_name = "app", .fetched = T("30") };
+    struct secret_wish old_node = wish_at(T("20"), T("20"));
+    struct secret_wish new_node = wish_at(T("30"), T("30"));
+    struct tree *live autotree = make_live(&gap);
+    struct tree *filled autotree = written(live, &old_node);
+    enum secret_verdict verdict;
+
+    (void)state;
+    new_node.data = &newer_data;
+    assert_int_equal(secret_judge(filled, &new_node, &verdict, NULL), 0);
+    assert_int_equal(verdict, SECRET_APPLY);
 }
 
 /* --- the digest of the content --- */
@@ -441,9 +525,12 @@ int main(void)
         cmocka_unit_test(what_is_done_about_the_secret_that_is_there),
         cmocka_unit_test(
             one_that_is_not_there_is_made_and_a_foreign_one_only_where_the_class_says_so),
+        cmocka_unit_test(a_clock_that_was_wrong_once_stops_no_rotation),
         cmocka_unit_test(labels_that_are_lacking_are_applied),
         cmocka_unit_test(what_is_applied_has_everything_but_owners),
         cmocka_unit_test(over_a_live_one_its_version_is_named_and_the_time_is_that_of_the_content),
+        cmocka_unit_test(the_time_that_is_noted_is_that_of_what_was_applied),
+        cmocka_unit_test(older_content_that_filled_a_gap_makes_way_for_the_newer),
         cmocka_unit_test(a_digest_is_noted_with_a_key_alone_and_goes_with_its_content),
         cmocka_unit_test(a_conflict_with_the_old_driver_is_none_and_others_are_named),
         cmocka_unit_test(an_owner_is_added_by_its_uid_and_found_by_it),

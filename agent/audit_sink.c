@@ -186,13 +186,30 @@ static int reopen(struct audit_sink *sink, struct error *err)
     return 0;
 }
 
-/* PATH.2 to PATH.3, PATH.1 to PATH.2, PATH to PATH.1. */
+static char *numbered(const struct audit_sink *sink, int64_t i)
+{
+    return i ? str_printf("%s.%d", sink->path, (int)i) : xstrdup(sink->path);
+}
+
+static bool is_free(const struct audit_sink *sink, int64_t i)
+{
+    autofree char *path = numbered(sink, i);
+    struct stat st;
+
+    return lstat(path, &st) < 0 && errno == ENOENT;
+}
+
+/* PATH.1 to PATH.2, PATH to PATH.1: up to the first number that is free, else over the oldest. So a
+ * rotation that ended half way costs no file when it is begun again. */
 static int shift(const struct audit_sink *sink, struct error *err)
 {
-    for (int64_t i = sink->rotated; i > 0; i--) {
-        autofree char *to = str_printf("%s.%d", sink->path, (int)i);
-        autofree char *from =
-            i > 1 ? str_printf("%s.%d", sink->path, (int)i - 1) : xstrdup(sink->path);
+    int64_t last = 1;
+
+    while (last < sink->rotated && !is_free(sink, last))
+        last++;
+    for (int64_t i = last; i > 0; i--) {
+        autofree char *to = numbered(sink, i);
+        autofree char *from = numbered(sink, i - 1);
 
         if (rename(from, to) < 0 && errno != ENOENT)
             return error_sys(err, errno, "rename %s to %s", from, to);

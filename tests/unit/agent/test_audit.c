@@ -179,6 +179,27 @@ static void a_crash_within_a_rotation_leaves_the_chain_whole(void **state)
     tree_free(c.lines);
 }
 
+/* Also where it fails in the midst, and is tried each second. */
+static void a_rotation_that_ended_half_way_costs_no_old_file(void **state)
+{
+    static const char *const kept[] = { "", "one\n", "two\n", "three\n" };
+
+    (void)state;
+    for (int i = 2; i <= 3; i++) { /* PATH.1 is PATH.2 already, and PATH not yet PATH.1 */
+        autofree char *path = str_printf("%s.%d", file, i);
+
+        put(path, kept[i]);
+    }
+    put(file, kept[1]);
+    audit_free(begin(&(struct audit_config){ .rotate_bytes = 4, .rotated = 4 }));
+    for (int i = 2; i <= 3; i++) {
+        autofree char *path = str_printf("%s.%d", file, i + 1);
+        autofree char *text = content(path);
+
+        assert_string_equal(text, kept[i]);
+    }
+}
+
 static void a_file_that_was_moved_away_is_made_anew(void **state)
 {
     autofree char *elsewhere = str_printf("%s.old", file);
@@ -470,6 +491,7 @@ int main(void)
         TEST(two_at_once_do_not_write_one_file),
         TEST(the_chain_goes_on_over_rotated_files),
         TEST(a_crash_within_a_rotation_leaves_the_chain_whole),
+        TEST(a_rotation_that_ended_half_way_costs_no_old_file),
         TEST(a_file_that_was_moved_away_is_made_anew),
         TEST_OUTPUT(a_sink_that_nobody_reads_holds_up_nobody_and_the_chain_tells_the_loss),
         TEST_OUTPUT(lines_that_wait_have_a_ceiling_in_bytes),

@@ -287,21 +287,33 @@ static void watch(Locket__Cluster__V1__Cluster_Service *service,
     driver_line_park(self->line, in, reply, call);
 }
 
-static void run_tidy(void *arg)
+/* On the reports' thread: what a driver tells just now is not taken away half. */
+static void run_forget(void *arg)
 {
     struct cluster_service *service = arg;
-    char *ns = NULL;
+    struct pod_untold untold = { 0 };
 
-    while (pod_status_take_untold(service->statuses, &ns)) {
-        class_cache_release(service->classes, ns);
-        free(take(ns));
+    while (pod_status_take_untold(service->statuses, &untold)) {
+        const struct synced_volume left = {
+            .volume_id = untold.volume_id, .ns = "", .pod_name = "", .pod_uid = "", .class_name = ""
+        };
+
+        secret_sync_remove(service->secrets, &left);
+        class_cache_release(service->classes, untold.ns);
+        free(take(untold.volume_id));
+        free(take(untold.ns));
     }
-    class_cache_tidy(service->classes);
+}
+
+static void run_tidy(void *arg)
+{
+    class_cache_tidy(((struct cluster_service *)arg)->classes);
 }
 
 void cluster_service_tidy(struct cluster_service *service)
 {
-    (void)!work_submit(service->tidiers, run_tidy, service, NULL); /* refused: it is at it */
+    (void)!work_submit(service->reporters, run_forget, service, NULL); /* refused: the next time */
+    (void)!work_submit(service->tidiers, run_tidy, service, NULL);     /* refused: it is at it */
 }
 
 void cluster_service_init(struct cluster_service *service,

@@ -472,7 +472,7 @@ void pod_status_expect_all(struct pod_status *ps)
     (void)pthread_mutex_unlock(&ps->lock);
 }
 
-bool pod_status_take_untold(struct pod_status *ps, char **ret_ns)
+bool pod_status_take_untold(struct pod_status *ps, struct pod_untold *ret)
 {
     struct row_entry *e = NULL;
 
@@ -480,7 +480,9 @@ bool pod_status_take_untold(struct pod_status *ps, char **ret_ns)
     if (clock_mono_ms() - ps->round_ms >= POD_STATUS_TOLD_MS)
         for (e = ps->entries; e && e->told == ps->round;)
             e = e->hh.next;
-    return remove_unlocking(ps, e, ret_ns);
+    if (e)
+        ret->volume_id = xstrdup(e->volume_id);
+    return remove_unlocking(ps, e, &ret->ns);
 }
 
 size_t pod_status_volumes(struct pod_status *ps)
@@ -531,10 +533,17 @@ int pod_status_new(const struct pod_status_config *config, struct pod_status **r
     return 0;
 }
 
+/* Threads that write look at what it frees: so with the lock. False: there is none left. */
+static bool drop_one(struct pod_status *ps)
+{
+    autofree char *ns = NULL;
+
+    (void)pthread_mutex_lock(&ps->lock);
+    return remove_unlocking(ps, ps->entries, &ns);
+}
+
 void pod_status_free(struct pod_status *ps)
 {
-    struct status *s;
-
     if (!ps)
         return;
     cancel_raise(&ps->cancel);
@@ -542,11 +551,8 @@ void pod_status_free(struct pod_status *ps)
     ps->ended = true;
     (void)pthread_mutex_unlock(&ps->lock);
     kube_watch_stop(ps->watch);
-    while (ps->entries) {
-        s = leave(ps, ps->entries);
-        if (s)
-            status_end(ps, s);
-    }
+    while (drop_one(ps))
+        ;
     due_queue_free(ps->due);
     work_pool_free(ps->pool);
     cancel_done(&ps->cancel);

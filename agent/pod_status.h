@@ -58,9 +58,14 @@ bool pod_status_remove(struct pod_status *ps, const char *volume_id, char **ret_
  * tell of are no more. Never blocks. */
 void pod_status_expect_all(struct pod_status *ps);
 
-/* Takes one of those out. *ret_ns: its namespace, the caller's; false: there is none. Never blocks.
- */
-bool pod_status_take_untold(struct pod_status *ps, char **ret_ns);
+/* One of those; the texts are the caller's. */
+struct pod_untold {
+    char *volume_id;
+    char *ns;
+};
+
+/* Takes one of those out. False: there is none. Never blocks. */
+bool pod_status_take_untold(struct pod_status *ps, struct pod_untold *ret);
 
 /* Volumes known, and objects that are not written as they should be. */
 size_t pod_status_volumes(struct pod_status *ps);

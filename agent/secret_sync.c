@@ -438,7 +438,9 @@ static void look_after_left(struct secret_sync *s, const struct synced_volume *v
 {
     struct secret_leaver leaver = { v->ns, v->pod_name, v->pod_uid, v->class_name, NULL };
 
-    if (!*v->ns || !*v->pod_name || !*v->pod_uid || !*v->class_name)
+    if (r)
+        leaver = (struct secret_leaver){ r->ns, r->pod_name, r->pod_uid, r->class_name, NULL };
+    if (!*leaver.ns || !*leaver.pod_name || !*leaver.pod_uid || !*leaver.class_name)
         return; /* adopted of another driver, and never ours */
     if (!r || !r->standings.count)
         secret_leavers_add(s->leavers, &leaver);

@@ -56,8 +56,9 @@ struct synced_volume {
     int64_t changed_at_unix_ms;
 };
 
-/* A volume as it is now, and one that left: where it is not certain that its Secrets have owners,
- * that is looked after (secret_leavers.h). Never block. */
+/* A volume as it is now, and one that left, of which the id is enough where it is known (the rest
+ * empty): where it is not certain that its Secrets have owners, that is looked after
+ * (secret_leavers.h). Never block. */
 void secret_sync_set(struct secret_sync *sync, const struct synced_volume *volume);
 void secret_sync_remove(struct secret_sync *sync, const struct synced_volume *volume);
 

@@ -430,6 +430,17 @@ static void a_volume_that_left_is_looked_after_where_an_owner_may_lack(void **st
     }
 }
 
+static void of_a_volume_that_is_known_its_id_is_enough(void **state)
+{
+    const struct synced_volume v = { "csi-1", "", "", "", "", 0 };
+
+    (void)state;
+    set(1);
+    wait_for(&fake.asked, "one folder/two;");
+    secret_sync_remove(fake.sync, &v);
+    assert_string_equal(fake.left, "a;b;");
+}
+
 static void one_of_which_nothing_is_known_is_not_looked_after(void **state)
 {
     const struct synced_volume v = { "csi-1", "", "", "", "", 0 };
@@ -466,6 +477,7 @@ int main(void)
         in_world(files_that_could_not_be_read_write_nothing),
         in_world(where_nothing_is_synced_and_at_the_end_files_are_refused),
         in_world(a_volume_that_left_is_looked_after_where_an_owner_may_lack),
+        in_world(of_a_volume_that_is_known_its_id_is_enough),
         in_world(one_of_which_nothing_is_known_is_not_looked_after),
         in_world(a_volume_that_left_is_not_asked_for_again),
     };

@@ -12,7 +12,7 @@
 #include "lib/net/work.h"
 #include "tests/check.h"
 
-enum { WAIT_MS = 10000 };
+enum { WAIT_MS = 10000, GATE_MS = 100 };
 
 #define SECRET_PATH "/api/v1/namespaces/shop/secrets/"
 #define LIVE(version_, class_, more_)                                                              \
@@ -325,6 +325,37 @@ static void those_that_wait_when_all_ends_are_given_up(void **state)
     secret_leavers_free(leavers);
 }
 
+static void *end_all(void *arg)
+{
+    secret_leavers_end(arg);
+    return NULL;
+}
+
+/* A class that has to be asked for waits for a server that may be away: the end would, for each. */
+static void once_all_ends_nobody_is_asked_any_more(void **state)
+{
+    struct secret_leavers *leavers = secret_leavers_new(NULL, NULL);
+    const struct secret_leaver first = { "shop", "web-0", "u1", "app", "db" };
+    const char *const namespaces[] = { "one", "two", "three" };
+    pthread_t ender;
+
+    (void)state;
+    fake.look_code = CODE_UNAVAILABLE;
+    fake.failures = 100;
+    (void)pthread_mutex_lock(&fake.gate);
+    secret_leavers_add(leavers, &first);
+    for (size_t i = 0; i < COUNT_OF(namespaces); i++)
+        secret_leavers_add(leavers,
+                           &(struct secret_leaver){ namespaces[i], "web-0", "u1", "busy", NULL });
+    clock_sleep_ms(GATE_MS); /* all of them wait for the thread by now */
+    assert_int_equal(pthread_create(&ender, NULL, end_all, leavers), 0);
+    clock_sleep_ms(GATE_MS);
+    (void)pthread_mutex_unlock(&fake.gate);
+    assert_int_equal(pthread_join(ender, NULL), 0);
+    assert_true(fake.failures >= 99); /* the look that was begun */
+    secret_leavers_free(leavers);
+}
+
 #define with_fake(test) cmocka_unit_test_setup_teardown(test, begin, begin)
 
 int main(void)
@@ -335,6 +366,7 @@ int main(void)
         with_fake(pods_that_left_are_looked_after_until_their_secrets_are_owned),
         with_fake(a_secret_that_many_pods_left_is_looked_at_once_more_and_not_for_each),
         with_fake(those_that_wait_when_all_ends_are_given_up),
+        with_fake(once_all_ends_nobody_is_asked_any_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,6 +93,8 @@ static int apply_once(const struct secret_write *w, const struct tree *live, boo
 
     if (secret_object_write(live, &w->wish, &body, err) < 0)
         return -1;
+    if (w->sent)
+        *w->sent = true;
     return patch(
         w, force ? "?fieldManager=" SECRET_MANAGER "&force=true" : "?fieldManager=" SECRET_MANAGER,
         &body, ret, refusal, err);

@@ -15,6 +15,8 @@ struct secret_write { /* everything is borrowed */
     struct cancel *cancel;
     struct secret_wish wish;
     const struct kube_owners *owners;
+    bool *sent; /* set once content is sent to the API server, whatever becomes of it; NULL: nobody
+                   wants to know */
 };
 
 /* What became of it, as the metrics name it. */

@@ -94,6 +94,7 @@ int secret_run(const struct secret_run *run, size_t place, enum secret_result *r
 {
     autosecretdata struct secret_data data = { 0 };
     autoowners struct kube_owners owners = { 0 };
+    bool sent = false;
     struct secret_write write = {
         .api = run->api,
         .cancel = run->cancel,
@@ -107,8 +108,8 @@ int secret_run(const struct secret_run *run, size_t place, enum secret_result *r
                   .fetched_at_unix_ms = run->files->fetched_at_unix_ms,
                   .now_unix_ms = clock_unix_ms() },
         .owners = &owners,
+        .sent = &sent,
     };
-
     int64_t started = clock_mono_ms();
     struct error mine = { 0 };
     int result;
@@ -120,7 +121,7 @@ int secret_run(const struct secret_run *run, size_t place, enum secret_result *r
     if (find_owners(run, &owners, err) < 0)
         return -1;
     result = secret_apply(&write, ret, &mine);
-    if (*ret == SECRET_APPLIED || *ret == SECRET_DENIED)
+    if (sent || *ret == SECRET_DENIED)
         note(run, &write, &mine, clock_mono_ms() - started);
     return result < 0 ? error_copy(err, &mine) : 0;
 }

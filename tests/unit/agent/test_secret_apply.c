@@ -336,6 +336,42 @@ static void no_owner_is_in_what_is_applied_and_no_content_in_what_adds_one(void 
     }
 }
 
+static const struct {
+    const char *says;
+    struct step steps[CALLS_MAX];
+    bool sent;
+} sendings[] = {
+    { "a look sends nothing", { { GET, CODE_OK, AS_WISHED } }, false },
+    { "nor does one that fails", { { GET, CODE_UNAVAILABLE, NULL } }, false },
+    { "an owner alone is no content",
+      { { GET, CODE_OK, LIVE(VALUE64, STAMP_OLD, HALF_OWNED) }, { OWN, CODE_OK, NULL } },
+      false },
+    { "what was applied was sent, also when its owner failed",
+      { { GET, CODE_NOT_FOUND, NULL },
+        { APPLY, CODE_OK, LIVE(VALUE64, STAMP_OLD, "") },
+        { OWN, CODE_UNAVAILABLE, NULL } },
+      true },
+    { "so was what nobody answered to",
+      { { GET, CODE_OK, OLDER }, { APPLY, CODE_DEADLINE_EXCEEDED, NULL } },
+      true },
+};
+
+static void whether_content_was_sent_is_told(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sendings); i++) {
+        struct secret_write w = write_of();
+        enum secret_result result;
+        bool sent = false;
+
+        w.sent = &sent;
+        begin(sendings[i].steps);
+        (void)!secret_apply(&w, &result, NULL);
+        if (sent != sendings[i].sent)
+            fail_msg("%s", sendings[i].says);
+    }
+}
+
 /* --- a server's words --------------------------------------------------------------------------
  */
 
@@ -407,6 +443,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_answer_has_its_next_call_and_its_result),
         cmocka_unit_test(no_owner_is_in_what_is_applied_and_no_content_in_what_adds_one),
+        cmocka_unit_test(whether_content_was_sent_is_told),
         cmocka_unit_test(a_value_that_the_server_quotes_is_not_told),
         cmocka_unit_test(no_piece_of_a_value_is_left_at_the_cut),
     };

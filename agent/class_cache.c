@@ -9,6 +9,8 @@
 #include "lib/base/hash.h"
 #include "lib/base/log.h"
 
+enum { ASKED_MAX = 5 }; /* calls for a class that a watch overtakes */
+
 /* One watch: of a namespace, or (ns "") of the cluster. */
 struct scope {
     struct class_cache *cache;
@@ -294,23 +296,52 @@ static char *object_path(struct class_cache *cache, const char *ns, const char *
     return strbuf_take(&path);
 }
 
-/* Asks for one object. The server may answer from its own cache, since a watch has begun and brings
- * what is newer; only "not found" has to be the truth: the class may be a moment old. */
+/* Asks for one object. As long as no list has ended the server may answer from its own cache, since
+ * a watch has begun and brings what is newer; but "not found", and what a list lacked, has to be
+ * the truth: the class may be a moment old, or the cache behind. */
+static int ask(struct class_cache *cache, const char *path, bool listed, struct tree **ret,
+               struct error *err)
+{
+    autofree char *cached = str_printf("%s?resourceVersion=0", path);
+    struct error mine = { .code = CODE_NOT_FOUND };
+
+    if (!listed && kube_get(cache->config.api, cached, &cache->cancel, ret, &mine) == 0)
+        return 0;
+    if (mine.code != CODE_NOT_FOUND)
+        return error_copy(err, &mine);
+    return kube_get(cache->config.api, path, &cache->cancel, ret, err);
+}
+
+/* Asks until what was answered is not overtaken by what a watch told meanwhile. */
+static int ask_until_kept(struct class_cache *cache, const char *ns, const char *name,
+                          struct error *err)
+{
+    for (int i = 0; i < ASKED_MAX; i++) {
+        struct class_epoch epoch = class_store_epoch(&cache->store, ns);
+        autofree char *path = object_path(cache, ns, name);
+        struct tree *object autotree = NULL;
+        enum class_added added;
+
+        if (ask(cache, path, epoch.listed, &object, err) < 0)
+            return -1;
+        added = class_store_add(&cache->store, object, epoch.number);
+        if (added == CLASS_HAILED)
+            cache->config.changed(cache->config.arg, ns, name, CLASS_AWAITED);
+        if (added != CLASS_TOO_OLD)
+            return 0;
+    }
+    return error_set(
+        err, CODE_UNAVAILABLE,
+        "classes of its namespace keep going while it is read: it is to be asked for again");
+}
+
+/* Asks for one object and keeps it. */
 static int fetch(struct class_cache *cache, const char *ns, const char *name, struct error *err)
 {
-    autofree char *path = object_path(cache, ns, name);
-    autofree char *cached = str_printf("%s?resourceVersion=0", path);
-    struct tree *object autotree = NULL;
     struct error mine = { 0 };
-    int result = kube_get(cache->config.api, cached, &cache->cancel, &object, &mine);
 
-    if (result < 0 && mine.code == CODE_NOT_FOUND)
-        result = kube_get(cache->config.api, path, &cache->cancel, &object, &mine);
-    if (result == 0) {
-        if (class_store_add(&cache->store, object))
-            cache->config.changed(cache->config.arg, ns, name, CLASS_AWAITED);
+    if (ask_until_kept(cache, ns, name, &mine) == 0)
         return 0;
-    }
     if (mine.code == CODE_NOT_FOUND)
         return class_not_found(ns, name, err);
     if (!code_is_maybe(mine.code) || mine.code == CODE_CANCELLED)

@@ -14,7 +14,7 @@ struct stored_class {
     struct error err;    /* why */
     char *asked;         /* the value of REFRESH_ANNOTATION */
     bool awaited;        /* nothing is known of it yet, and somebody waits */
-    uint64_t round;      /* of the list that it was seen in, or after */
+    uint64_t round;      /* of the list that it was seen in, or after; 0: in none yet */
     UT_hash_handle hh;
 };
 
@@ -22,6 +22,7 @@ struct wanted_ns {
     char *ns;
     uint64_t round; /* lists that had begun before it was wanted do not cover it */
     bool listed;    /* one that does has ended: what is not known is not there */
+    uint64_t epoch; /* lists that have ended, and classes that have gone */
     UT_hash_handle hh;
 };
 
@@ -186,34 +187,53 @@ enum class_change class_store_see(struct class_store *store, const struct tree *
     return is_news ? change : CLASS_AS_BEFORE;
 }
 
-bool class_store_add(struct class_store *store, const struct tree *object)
+/* Caller holds the lock. */
+static struct class_epoch epoch_of(struct class_store *store, const char *ns)
 {
-    const char *ns = class_ns_of(object);
-    const char *name = class_name_of(object);
-    struct stored_class *s;
-    bool was_awaited = false;
+    struct wanted_ns *w = NULL;
 
-    if (!ns || !name)
-        return false;
-    (void)pthread_mutex_lock(&store->lock);
-    s = find(store, ns, name);
-    if (!s || s->awaited) {
-        was_awaited = s != NULL;
-        s = s ? s : make(store, ns, name);
-        s->round = store->round;
-        (void)fill(s, object);
-    }
-    (void)pthread_mutex_unlock(&store->lock);
-    return was_awaited;
+    HASH_FIND_STR(store->wanted, ns, w);
+    return w ? (struct class_epoch){ w->epoch, w->listed } : (struct class_epoch){ 0 };
 }
 
 /* Caller holds the lock. */
 static bool is_listed(struct class_store *store, const char *ns)
 {
-    struct wanted_ns *w = NULL;
+    return epoch_of(store, ns).listed;
+}
 
-    HASH_FIND_STR(store->wanted, ns, w);
-    return w && w->listed;
+struct class_epoch class_store_epoch(struct class_store *store, const char *ns)
+{
+    struct class_epoch epoch;
+
+    (void)pthread_mutex_lock(&store->lock);
+    epoch = epoch_of(store, ns);
+    (void)pthread_mutex_unlock(&store->lock);
+    return epoch;
+}
+
+enum class_added class_store_add(struct class_store *store, const struct tree *object,
+                                 uint64_t epoch)
+{
+    const char *ns = class_ns_of(object);
+    const char *name = class_name_of(object);
+    struct stored_class *s;
+    enum class_added added = CLASS_KEPT;
+
+    if (!ns || !name)
+        return CLASS_KEPT;
+    (void)pthread_mutex_lock(&store->lock);
+    s = find(store, ns, name);
+    if (!s || s->awaited) {
+        if (epoch_of(store, ns).number != epoch)
+            added = CLASS_TOO_OLD;
+        else {
+            added = s ? CLASS_HAILED : CLASS_KEPT;
+            (void)fill(s ? s : make(store, ns, name), object);
+        }
+    }
+    (void)pthread_mutex_unlock(&store->lock);
+    return added;
 }
 
 bool class_store_await(struct class_store *store, const char *ns, const char *name)
@@ -262,8 +282,12 @@ bool class_store_drop_awaited(struct class_store *store, const char *ns, const c
 bool class_store_remove(struct class_store *store, const char *ns, const char *name)
 {
     struct stored_class *s;
+    struct wanted_ns *w = NULL;
 
     (void)pthread_mutex_lock(&store->lock);
+    HASH_FIND_STR(store->wanted, ns, w);
+    if (w)
+        w->epoch++;
     s = find(store, ns, name);
     if (s)
         drop(store, s);
@@ -282,8 +306,10 @@ static void end_list(struct class_store *store, const char *ns, uint64_t round)
 {
     (void)pthread_mutex_lock(&store->lock);
     for (struct wanted_ns *w = store->wanted; w; w = w->hh.next)
-        if (w->round < round && (!*ns || strcmp(w->ns, ns) == 0))
+        if (w->round < round && (!*ns || strcmp(w->ns, ns) == 0)) {
             w->listed = true;
+            w->epoch++;
+        }
     (void)pthread_mutex_unlock(&store->lock);
 }
 

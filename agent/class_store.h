@@ -42,9 +42,24 @@ enum class_change {
 enum class_change class_store_see(struct class_store *store, const struct tree *object,
                                   uint64_t round);
 
-/* An object as a GET gave it, which may be older than what a watch said: kept when unknown. True:
- * it was waited for. */
-bool class_store_add(struct class_store *store, const struct tree *object);
+/* What is known of a namespace, before a GET for one of its classes. */
+struct class_epoch {
+    uint64_t number; /* another one when a list has ended or a class has gone */
+    bool listed;     /* what is not known is not there, or was made just now */
+};
+struct class_epoch class_store_epoch(struct class_store *store, const char *ns);
+
+/* What became of an object that a GET gave. */
+enum class_added {
+    CLASS_TOO_OLD, /* not kept: the namespace is in another epoch, and the class may have gone */
+    CLASS_KEPT,    /* or known already, by a watch; until a list lacks it */
+    CLASS_HAILED,  /* kept, and it was waited for */
+};
+
+/* An object as a GET gave it that was asked in this epoch, which may be older than what a watch
+ * said: kept when unknown. */
+enum class_added class_store_add(struct class_store *store, const struct tree *object,
+                                 uint64_t epoch);
 
 /* Somebody waits to hear how a class is. True: that is known already, or that there is none. Else
  * whoever brings it is told CLASS_AWAITED. */

@@ -224,6 +224,24 @@ static void what_is_known_serves_while_the_server_is_away(void **state)
     expect_get(w, "shop", "other", CODE_UNAVAILABLE);
 }
 
+/* A server's cache may be behind: what it still has is not served once a list or watch has told. */
+static void what_only_a_server_that_is_behind_still_has_is_not_kept(void **state)
+{
+    struct world *w = *state;
+
+    put(w, "shop", "other", "one");
+    set_fault(w, "get", "stale");
+    set_fault(w, "watch", "vanish");
+    expect_get(w, "shop", "app", CODE_OK); /* nobody knows better yet */
+    wait_for(w, "shop", "app", "past");
+    kube_fake_tell(&w->fake, NULL, "heal/" PLURAL);
+    wait_for(w, "shop", "other", "one");
+    wait_for(w, "shop", "app", ""); /* the list lacks it */
+    wait_told(w, "shop/app ");
+    set_fault(w, "get", "stale");
+    expect_get(w, "shop", "app", CODE_NOT_FOUND);
+}
+
 static void hold_many(struct world *w, int from, int to)
 {
     for (int i = from; i < to; i++) {
@@ -390,6 +408,8 @@ int main(void)
             a_list_that_says_the_same_is_no_edit_and_what_it_lacks_is_gone, make, unmake),
         cmocka_unit_test_setup_teardown(what_is_known_serves_while_the_server_is_away, make,
                                         unmake),
+        cmocka_unit_test_setup_teardown(what_only_a_server_that_is_behind_still_has_is_not_kept,
+                                        make, unmake),
         cmocka_unit_test_setup_teardown(
             eight_namespaces_are_watched_one_by_one_and_nine_by_one_watch, make, unmake),
         cmocka_unit_test_setup_teardown(

@@ -10,10 +10,11 @@ void audit_head_note(struct audit_head *head, struct audit *audit, struct events
 {
     struct audit_view view = audit_view_of(audit);
     int64_t now = clock_mono_ms();
+    int64_t wait_ms = view.head.seq == head->seq ? AUDIT_HEAD_KEEP_MS : every_ms;
     autofree char *text = NULL;
     autofree char *note = NULL;
 
-    if (view.head.seq == head->seq || (head->at_ms && now - head->at_ms < every_ms))
+    if (!view.head.seq || (head->at_ms && now - head->at_ms < wait_ms))
         return;
     text = str_printf("The audit of this node has %" PRId64 " lines; the last ends with %.16s. "
                       "`locketctl audit verify --head` checks its files against the annotation.",

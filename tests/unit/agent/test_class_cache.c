@@ -344,6 +344,34 @@ static void what_no_list_brings_is_asked_for(void **state)
     expect_get(w, "late", "app", CODE_OK);
 }
 
+static void on_gone(void *arg, const char *ns, const char *name, enum class_change change)
+{
+    assert_int_equal(change, CLASS_AWAITED);
+    strbuf_printf(arg, "%s/%s ", ns, name);
+}
+
+/* Its objects may have gone by before it was wanted. */
+static void a_list_that_had_begun_before_says_nothing_of_a_namespace(void **state)
+{
+    struct strbuf gone autostrbuf = { 0 };
+    struct class_store store;
+    uint64_t round;
+
+    (void)state;
+    class_store_init(&store);
+    round = class_store_begin(&store);
+    class_store_want(&store, "late", true);
+    assert_false(class_store_await(&store, "late", "app"));
+    class_store_sweep(&store, "", round, on_gone, &gone);
+    assert_false(class_store_epoch(&store, "late").listed);
+    assert_int_equal(gone.len, 0);
+    round = class_store_begin(&store);
+    class_store_sweep(&store, "", round, on_gone, &gone);
+    assert_true(class_store_epoch(&store, "late").listed);
+    assert_string_equal(strbuf_text(&gone), "late/app ");
+    class_store_done(&store);
+}
+
 static void *get_in_silence(void *arg)
 {
     struct class *class autoclass = NULL;
@@ -417,6 +445,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_that_is_made_anew_or_made_at_last_is_an_edit, make,
                                         unmake),
         cmocka_unit_test_setup_teardown(what_no_list_brings_is_asked_for, make, unmake),
+        cmocka_unit_test(a_list_that_had_begun_before_says_nothing_of_a_namespace),
         cmocka_unit_test_setup_teardown(nobody_is_held_up_by_a_server_that_answers_nothing, make,
                                         unmake),
         cmocka_unit_test_setup_teardown(who_waits_for_a_class_is_told_at_the_end, make, unmake),

@@ -46,3 +46,29 @@ void driver_print_json(const struct ctl *ctl, const ProtobufCMessage *message)
     message_json(message, &text);
     (void)fprintf(ctl->out, "%s\n", strbuf_text(&text));
 }
+
+/* --- a command that asks the driver one thing and shows the answer -----------------------------
+ */
+
+const struct option_row show_options[SHOW_OPTIONS] = {
+    OPTION_ROW_OUTPUT(show_config),
+    OPTION_ROW_ADMIN(show_config),
+    OPTION_ROW_TIMEOUT(show_config),
+};
+
+int driver_show(const struct ctl *ctl, const struct show_config *config, const struct show *show,
+                struct error *err)
+{
+    struct driver_call call = { config->admin_socket, config->timeout_ms, show->method, show->in };
+    ProtobufCMessage *answer = NULL;
+    bool json = false;
+
+    if (ctl_wants_json(config->output, &json, err) < 0 || driver_admin(&call, &answer, err) < 0)
+        return -1;
+    if (json)
+        driver_print_json(ctl, answer);
+    else
+        show->print(ctl, answer);
+    rpc_reply_free(answer);
+    return 0;
+}

@@ -30,4 +30,26 @@ must_check int driver_node(const struct driver_call *call, struct error *err);
 /* Prints an answer as one line of JSON. */
 void driver_print_json(const struct ctl *ctl, const ProtobufCMessage *message);
 
+/* --- a command that asks the driver one thing and shows the answer -----------------------------
+ */
+
+struct show_config {
+    char *output;
+    char *admin_socket;
+    int64_t timeout_ms;
+};
+
+enum { SHOW_OPTIONS = 3 };
+extern const struct option_row show_options[SHOW_OPTIONS];
+
+struct show {
+    const char *method; /* of the admin service */
+    const ProtobufCMessage *in;
+    void (*print)(const struct ctl *ctl, const ProtobufCMessage *answer); /* for people */
+};
+
+/* Asks and shows, as JSON where that is wished for. Errors: as driver_admin; an unknown output. */
+must_check int driver_show(const struct ctl *ctl, const struct show_config *config,
+                           const struct show *show, struct error *err);
+
 #endif

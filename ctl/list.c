@@ -2,20 +2,7 @@
 #include "ctl/driver.h"
 #include "ctl/grid.h"
 #include "lib/base/clock.h"
-#include "lib/net/rpc_client.h"
 #include "locket/admin.pb-c.h"
-
-struct list_config {
-    char *output;
-    char *admin_socket;
-    int64_t timeout_ms;
-};
-
-static const struct option_row options[] = {
-    OPTION_ROW_OUTPUT(list_config),
-    OPTION_ROW_ADMIN(list_config),
-    OPTION_ROW_TIMEOUT(list_config),
-};
 
 /* What an operator should look at, in a few words; "" when all is well. */
 static const char *problem(const Locket__Admin__V1__Volume *v)
@@ -49,8 +36,10 @@ static void add_volume(struct grid *g, const Locket__Admin__V1__Volume *v, int64
     grid_add(g, GRID_BAD, problem(v));
 }
 
-static void print(const struct ctl *ctl, const Locket__Admin__V1__ListResponse *answer)
+static void print(const struct ctl *ctl, const ProtobufCMessage *message)
 {
+    const Locket__Admin__V1__ListResponse *answer =
+        (const Locket__Admin__V1__ListResponse *)message;
     static const char *const heads[] = { "POD",     "CLASS",   "PROVIDER", "STATE",  "GENERATION",
                                          "CHECKED", "CHANGED", "NEXT",     "VOLUME", "PROBLEM" };
     struct grid g CLEANUP(grid_done) = { .columns = COUNT_OF(heads) };
@@ -70,30 +59,20 @@ static void print(const struct ctl *ctl, const Locket__Admin__V1__ListResponse *
 static int run(const struct ctl *ctl, const void *config, char **words, size_t count,
                struct error *err)
 {
-    const struct list_config *c = config;
     Locket__Admin__V1__ListRequest in = LOCKET__ADMIN__V1__LIST_REQUEST__INIT;
-    struct driver_call call = { c->admin_socket, c->timeout_ms, "List", &in.base };
-    ProtobufCMessage *answer = NULL;
-    bool json = false;
+    const struct show show = { "List", &in.base, print };
 
     (void)words;
     (void)count;
-    if (ctl_wants_json(c->output, &json, err) < 0 || driver_admin(&call, &answer, err) < 0)
-        return -1;
-    if (json)
-        driver_print_json(ctl, answer);
-    else
-        print(ctl, (const Locket__Admin__V1__ListResponse *)answer);
-    rpc_reply_free(answer);
-    return 0;
+    return driver_show(ctl, config, &show, err);
 }
 
 const struct command command_list = {
     .name = "list",
     .words = "",
     .summary = "lists the volumes of this node",
-    .options = options,
-    .option_count = COUNT_OF(options),
-    .config_bytes = sizeof(struct list_config),
+    .options = show_options,
+    .option_count = SHOW_OPTIONS,
+    .config_bytes = sizeof(struct show_config),
     .run = run,
 };

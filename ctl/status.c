@@ -3,20 +3,7 @@
 #include "ctl/grid.h"
 #include "lib/base/clock.h"
 #include "lib/base/strbuf.h"
-#include "lib/net/rpc_client.h"
 #include "locket/admin.pb-c.h"
-
-struct status_config {
-    char *output;
-    char *admin_socket;
-    int64_t timeout_ms;
-};
-
-static const struct option_row options[] = {
-    OPTION_ROW_OUTPUT(status_config),
-    OPTION_ROW_ADMIN(status_config),
-    OPTION_ROW_TIMEOUT(status_config),
-};
 
 enum { MIB = 1 << 20 };
 
@@ -79,8 +66,9 @@ static void add_providers(struct grid *g, const Locket__Admin__V1__StatusRespons
     }
 }
 
-static void print(const struct ctl *ctl, const Locket__Admin__V1__StatusResponse *s)
+static void print(const struct ctl *ctl, const ProtobufCMessage *answer)
 {
+    const Locket__Admin__V1__StatusResponse *s = (const Locket__Admin__V1__StatusResponse *)answer;
     struct grid facts CLEANUP(grid_done) = { .columns = 2 };
     struct grid providers CLEANUP(grid_done) = { .columns = 5 };
 
@@ -96,30 +84,20 @@ static void print(const struct ctl *ctl, const Locket__Admin__V1__StatusResponse
 static int run(const struct ctl *ctl, const void *config, char **words, size_t count,
                struct error *err)
 {
-    const struct status_config *c = config;
     Locket__Admin__V1__StatusRequest in = LOCKET__ADMIN__V1__STATUS_REQUEST__INIT;
-    struct driver_call call = { c->admin_socket, c->timeout_ms, "Status", &in.base };
-    ProtobufCMessage *answer = NULL;
-    bool json = false;
+    const struct show show = { "Status", &in.base, print };
 
     (void)words;
     (void)count;
-    if (ctl_wants_json(c->output, &json, err) < 0 || driver_admin(&call, &answer, err) < 0)
-        return -1;
-    if (json)
-        driver_print_json(ctl, answer);
-    else
-        print(ctl, (const Locket__Admin__V1__StatusResponse *)answer);
-    rpc_reply_free(answer);
-    return 0;
+    return driver_show(ctl, config, &show, err);
 }
 
 const struct command command_status = {
     .name = "status",
     .words = "",
     .summary = "tells how the driver is: recovery, budget, providers, warnings",
-    .options = options,
-    .option_count = COUNT_OF(options),
-    .config_bytes = sizeof(struct status_config),
+    .options = show_options,
+    .option_count = SHOW_OPTIONS,
+    .config_bytes = sizeof(struct show_config),
     .run = run,
 };

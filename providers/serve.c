@@ -66,13 +66,15 @@ static bool is_of_pairs(const char *id, const struct pairs *p)
  * one in it, is none. A full redaction would cost each fetch more than the rest of it. */
 static void drop_echoed_ids(const struct fetch_request *req)
 {
-    autofree char *list = xstrdup(req->how->request);
+    char list[sizeof(req->how->request)];
     char *rest = NULL;
 
-    req->how->request[0] = '\0';
+    memcpy(list, req->how->request, sizeof(list));
+    explicit_bzero(req->how->request, sizeof(req->how->request));
     for (char *id = strtok_r(list, ",", &rest); id; id = strtok_r(NULL, ",", &rest))
         if (!is_of_pairs(id, &req->tokens) && !is_of_pairs(id, &req->secrets))
             fetch_how_add(req->how->request, id);
+    explicit_bzero(list, sizeof(list));
 }
 
 static int fetch(const struct mount_job *job, struct fetch_how *how, struct fileset *ret,

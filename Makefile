@@ -230,7 +230,7 @@ fuzz-planted:  ## the fuzzers' positive control: a planted bug is found
 fuzz-coverage: ## line coverage of every parser by corpus and unit tests
 	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/coverage FLAVOR=coverage fuzzers
 	@+BUILD=$(BUILD)/coverage MAKE=$(MAKE) tests/fuzz/coverage.sh
-sanitize:      ## all C suites under ASan and UBSan, the in-process ones under TSan
+sanitize:      ## all C suites under ASan and UBSan, and under TSan
 	@BUILD=$(BUILD) tests/check/sanitize.sh
 .PHONY: image image-test
 ARCHES ?= amd64 arm64

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# All C suites under ASan, UBSan and LSan, with as many tests passed as in the plain build; the suites
-# that stay in one process and meet no uninstrumented library under TSan.
+# All C suites under ASan, UBSan and LSan, and then under TSan, with as many tests passed as in the
+# plain build. TSan sees nothing of what gRPC orders: where a test and a handler of its own share
+# something, a lock of theirs says so.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -10,13 +11,18 @@ cd "$root"
 BUILD=${BUILD:-build}
 failed=0
 
-# last line's first number of a run of the C suites in a build folder
+# Runs the C suites of a build folder; how many tests passed.
 passed_in() {
     BUILD=$1 SUITES="unit service contract" tests/run.sh >"$1/run.log" 2>&1 || {
         cat "$1/run.log" >&2
         return 1
     }
     tail -n 1 "$1/run.log" | cut -d' ' -f1
+}
+
+# How many tests of that run were skipped.
+skipped_in() {
+    tail -n 1 "$1/run.log" | cut -d' ' -f5
 }
 
 make --no-print-directory -j2 BUILD="$BUILD" tests >/dev/null
@@ -31,20 +37,16 @@ else
     failed=1
 fi
 
+unset ASAN_OPTIONS UBSAN_OPTIONS
 make --no-print-directory -j2 BUILD="$BUILD/tsan" FLAVOR=tsan tests >/dev/null
-for suite in unit/base/test_cancel unit/base/test_metrics unit/net/test_work unit/net/test_rpc \
-    unit/net/test_rpc_connect unit/net/test_rpc_end unit/net/test_rpc_limits \
-    unit/volume/test_volume unit/volume/test_budget unit/volume/test_atomic_writer_readers \
-    contract/test_cluster; do
-    [[ -x $BUILD/tsan/tests/$suite ]] || continue
-    if TSAN_OPTIONS="halt_on_error=1 ignore_noninstrumented_modules=1" \
-        "$BUILD/tsan/tests/$suite" >"$BUILD/tsan/run.log" 2>&1; then
-        echo "ok $suite under TSan"
-    else
-        tail -n 60 "$BUILD/tsan/run.log"
-        echo "FAIL $suite under TSan"
-        failed=1
-    fi
-done
+export TSAN_OPTIONS="halt_on_error=1 ignore_noninstrumented_modules=1"
+tsan=$(passed_in "$BUILD/tsan") || failed=1
+skipped=$(skipped_in "$BUILD/tsan")
+if [[ $failed == 0 && $plain == $((tsan + skipped)) ]]; then
+    echo "ok $tsan tests under TSan, which lets $skipped enter no user namespace"
+else
+    echo "FAIL $tsan tests passed under TSan and $skipped were skipped, $plain passed in the plain build"
+    failed=1
+fi
 [[ $failed == 0 ]] && echo "sanitize: 1 passed, 0 failed"
 exit $failed

@@ -17,11 +17,11 @@
 
 enum { THREADS = 8, FETCHES = 25, PATIENCE_MS = 5000 };
 
-/* What the store behind the socket does: written by a test while nothing is fetched, but for hang.
- */
+/* What the store behind the socket does: the lock's, but for hang. */
 static struct script {
     struct provider base; /* first */
-    const char *path;     /* NULL: no files */
+    pthread_mutex_t lock;
+    const char *path; /* NULL: no files */
     const char *text;
     struct error err; /* code OK: none */
     bool hang;        /* until cancelled; atomic */
@@ -30,23 +30,28 @@ static struct script {
 static int script_fetch(struct provider *self, const struct fetch_request *req, struct fileset *ret,
                         struct error *err)
 {
-    struct file_spec file = { .path = script.path,
-                              .path_len = script.path ? strlen(script.path) : 0,
-                              .mode = 0644,
+    struct file_spec file = { .mode = 0644,
                               .uid = FILE_OWNER_UNSET,
                               .gid = (gid_t)FILE_OWNER_UNSET };
+    struct error refusal;
+    const char *text;
 
     (void)self;
     fetch_how_text(req->how->store, "the store");
     while (__atomic_load_n(&script.hang, __ATOMIC_SEQ_CST) && !cancel_is_raised(req->cancel))
         clock_sleep_ms(1);
-    if (script.err.code)
-        return error_copy(err, &script.err);
-    if (!script.path)
+    (void)pthread_mutex_lock(&script.lock);
+    refusal = script.err;
+    file.path = script.path;
+    text = script.text;
+    (void)pthread_mutex_unlock(&script.lock);
+    if (refusal.code)
+        return error_copy(err, &refusal);
+    if (!file.path)
         return 0;
-    file.contents = secret_copy(script.text, strlen(script.text));
-    return fileset_add(ret, &file, err) < 0 ||
-                   fileset_add_version(ret, script.path, script.text, err) < 0
+    file.path_len = strlen(file.path);
+    file.contents = secret_copy(text, strlen(text));
+    return fileset_add(ret, &file, err) < 0 || fileset_add_version(ret, file.path, text, err) < 0
                ? -1
                : 0;
 }
@@ -87,7 +92,7 @@ static void make_client(struct rig *rig)
     (void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/locket-contract-XXXXXX");
     assert_non_null(mkdtemp(rig->folder));
     path = str_printf("%s/good.sock", rig->folder);
-    script = (struct script){ .base.ops = &script_ops };
+    script = (struct script){ .base.ops = &script_ops, .lock = PTHREAD_MUTEX_INITIALIZER };
     provider_service_init(&rig->service, &script.base);
     extras_service_init(&rig->extras, &script.base);
     rig->services[0] = &rig->service.service.base;
@@ -107,14 +112,18 @@ static void make_client(struct rig *rig)
 static void put_client(struct rig *rig, const char *path, const char *text)
 {
     (void)rig;
+    (void)pthread_mutex_lock(&script.lock);
     script.path = path;
     script.text = text;
+    (void)pthread_mutex_unlock(&script.lock);
 }
 
 static void refuse_client(struct rig *rig, const struct error *err)
 {
     (void)rig;
+    (void)pthread_mutex_lock(&script.lock);
     script.err = err ? *err : (struct error){ 0 };
+    (void)pthread_mutex_unlock(&script.lock);
 }
 
 static void hang_client(struct rig *rig, bool hang)

@@ -63,14 +63,19 @@ static void put(struct note_queue *q, const char *id)
     note_queue_put(q, &(struct volume_note){ .kind = NOTE_PUBLISHED, .volume_id = id });
 }
 
-static size_t seen(void)
+static size_t read_count(const size_t *count)
 {
-    size_t count;
+    size_t now;
 
     (void)pthread_mutex_lock(&taker.lock);
-    count = taker.count;
+    now = *count;
     (void)pthread_mutex_unlock(&taker.lock);
-    return count;
+    return now;
+}
+
+static size_t seen(void)
+{
+    return read_count(&taker.count);
 }
 
 static void wait_for(size_t count)
@@ -104,7 +109,7 @@ static void who_is_away_gets_them_when_he_is_back(void **state)
     answer(CODE_UNAVAILABLE);
     put(q, "a");
     put(q, "b");
-    while (!taker.tries)
+    while (!read_count(&taker.tries))
         clock_sleep_ms(5);
     answer(CODE_OK);
     wait_for(2);

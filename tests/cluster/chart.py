@@ -275,6 +275,9 @@ VALUES = [
     ("fullnameOverride=own", lambda o: ("DaemonSet", "own") in o),
     ("locket.oldDriver=true", lambda o: ("ClusterRole", "locket-old-driver-role") in o),
     ("locket.oldDriver=false", lacks("ClusterRole", "locket-old-driver-role")),
+    ("locket.oldDriver=true,syncSecret.enabled=false", lacks("ClusterRole", "locket-old-driver-syncing-role")),
+    ("locket.oldDriver=true,syncSecret.enabled=true",
+     lambda o: ("ClusterRole", "locket-old-driver-syncing-role") in o),
     ("windows.enabled=true,windows.spec.b=c", lambda o: ("ClusterRole", "locket-old-driver-role") in o
      and o[("ServiceAccount", "secrets-store-csi-driver")]["automountServiceAccountToken"]),
     ("windows.enabled=true,windows.spec.a=b",

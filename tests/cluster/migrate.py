@@ -52,6 +52,7 @@ class World(Desk):
 # What drivers of the release before do by our account: (verb, resource).
 OLD_WRITES = {("update", f"secretproviderclasspodstatuses.{GROUP}"), ("get", "pods")}
 OLD_REFRESHES = {("list", "secrets"), ("watch", "secrets"), ("create", "serviceaccounts/token")}
+OLD_SYNCS = {("list", "secrets"), ("watch", "secrets"), ("update", "secrets")}
 
 
 def expect_rights(world, may, may_not, says):
@@ -218,7 +219,7 @@ def windows_stays_as_it_was_and_values_without_effect_are_told(world):
     after = world.daemonset(f"{CHARTS}-windows")
     expect_equal(after["metadata"]["uid"], world.windows["metadata"]["uid"], "the Windows DaemonSet")
     expect_equal(after["spec"], world.windows["spec"], "its spec")
-    expect_rights(world, OLD_WRITES | OLD_REFRESHES, (), "of Windows nodes, whose driver is the old one")
+    expect_rights(world, OLD_WRITES | OLD_REFRESHES | OLD_SYNCS, (), "of Windows nodes, whose driver is the old one")
     account = world.get("/api/v1/namespaces/kube-system/serviceaccounts/secrets-store-csi-driver")
     expect(account["automountServiceAccountToken"], "their pods get their token by the account")
     notes = world.shell("helm get notes csi -n kube-system")

@@ -113,18 +113,13 @@ static struct entry *entry_of(struct lease_cache *cache, const uint8_t digest[SH
     return e;
 }
 
-static int64_t after(int64_t now, int64_t ms)
-{
-    return ms ? now + ms : INT64_MAX;
-}
-
 static void keep(struct entry *e, const struct lease *lease)
 {
     int64_t now = clock_mono_ms();
 
     sealed_set(&e->bytes, lease->bytes.bytes, lease->bytes.len);
-    e->expires_at_ms = after(now, lease->lease_ms);
-    e->renew_at_ms = after(now, lease->lease_ms / 3 * 2);
+    e->expires_at_ms = lease->lease_ms ? now + lease->lease_ms : INT64_MAX;
+    e->renew_at_ms = lease->lease_ms ? now + lease->lease_ms / 3 * 2 : INT64_MAX;
 }
 
 /* Obtains with the lock released; others that want the same wait. What is not to be kept goes to

@@ -115,6 +115,22 @@ static void it_is_renewed_at_two_thirds_and_serves_to_its_end(void **state)
     lease_cache_free(cache);
 }
 
+static void the_shortest_lease_ends_too(void **state)
+{
+    struct lease_cache *cache = lease_cache_new(10);
+
+    (void)state;
+    for (int64_t ms = 1; ms <= 3; ms++) {
+        autofree char *identity = str_printf("of %d", (int)ms);
+        struct lender l = { .lease_ms = ms };
+
+        expect(cache, &l, identity, "no-1");
+        clock_sleep_ms(10);
+        expect(cache, &l, identity, "no-2");
+    }
+    lease_cache_free(cache);
+}
+
 static void the_longest_unused_goes_when_there_are_too_many(void **state)
 {
     struct lease_cache *cache = lease_cache_new(2);
@@ -179,6 +195,7 @@ int main(void)
         cmocka_unit_test(what_is_fresh_is_handed_out_again),
         cmocka_unit_test(what_is_given_is_not_kept),
         cmocka_unit_test(it_is_renewed_at_two_thirds_and_serves_to_its_end),
+        cmocka_unit_test(the_shortest_lease_ends_too),
         cmocka_unit_test(the_longest_unused_goes_when_there_are_too_many),
         cmocka_unit_test(one_obtains_for_all_who_wait),
     };

@@ -15,11 +15,17 @@ static const char *param(const struct fetch_request *req, const char *name, cons
     return value && *value ? value : fallback;
 }
 
+/* A flag or variable that is set to nothing, as charts render them, is not set. */
+static const char *or_null(const char *flag)
+{
+    return flag && *flag ? flag : NULL;
+}
+
 static int read_address(const struct vault *vault, const struct fetch_request *req,
                         struct vault_identity *id, struct error *err)
 {
-    const char *fallback = vault->config->vault_addr ? vault->config->vault_addr : DEFAULT_ADDRESS;
-    const char *address = param(req, "vaultAddress", fallback);
+    const char *flag = or_null(vault->config->vault_addr);
+    const char *address = param(req, "vaultAddress", flag ? flag : DEFAULT_ADDRESS);
 
     if (str_starts(address, "unix://")) {
         id->unix_socket = address + strlen("unix://");
@@ -46,11 +52,11 @@ static int read_tls(const struct vault *vault, const struct fetch_request *req,
     const char *skip = param(req, "vaultSkipTLSVerify", NULL);
 
     *tls = (struct http_tls){
-        .ca_file = param(req, "vaultCACertPath", c->vault_ca_file),
-        .ca_folder = param(req, "vaultCADirectory", c->vault_ca_folder),
-        .server_name = param(req, "vaultTLSServerName", c->vault_server_name),
-        .cert_file = param(req, "vaultTLSClientCertPath", c->vault_client_cert),
-        .key_file = param(req, "vaultTLSClientKeyPath", c->vault_client_key),
+        .ca_file = param(req, "vaultCACertPath", or_null(c->vault_ca_file)),
+        .ca_folder = param(req, "vaultCADirectory", or_null(c->vault_ca_folder)),
+        .server_name = param(req, "vaultTLSServerName", or_null(c->vault_server_name)),
+        .cert_file = param(req, "vaultTLSClientCertPath", or_null(c->vault_client_cert)),
+        .key_file = param(req, "vaultTLSClientKeyPath", or_null(c->vault_client_key)),
         .skip_verify = c->vault_skip_verify,
     };
     if (tls->ca_file)

@@ -129,18 +129,19 @@ static const char *or_none(const char *text)
 }
 
 /* Everything that decides whom a token speaks for, and which server is believed. The jwt itself is
- * not part of it: kubelet renews it all the time. Made at once: text that grows would leave a
- * secret id behind. */
+ * not part of it where the pod is named: kubelet renews it all the time. Made at once: text that
+ * grows would leave a secret id behind. */
 static char *identity_text(const struct vault_identity *id)
 {
     const struct http_tls *tls = &id->tls;
+    bool named = *id->pod_uid != '\0';
 
-    return str_printf("%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d",
+    return str_printf("%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d\n%s",
                       id->base, or_none(id->unix_socket), id->ns, id->role, id->mount, id->audience,
                       id->pod_uid, id->pod_ns, id->service_account, or_none(id->role_id),
                       or_none(id->secret_id), or_none(tls->ca_file), or_none(tls->ca_folder),
                       or_none(tls->server_name), or_none(tls->cert_file), or_none(tls->key_file),
-                      tls->skip_verify);
+                      tls->skip_verify, named ? "" : or_none(id->jwt));
 }
 
 char *vault_lease_identity(const struct vault_session *s, const char *call)

@@ -42,6 +42,7 @@ struct wish {
     const char *volume;
     const char *pod;
     const char *param; /* more of the class: "\"name\":\"value\"," */
+    const char *jwt;   /* what follows "good." in the pod's token */
 };
 
 /* As the wire brings it. */
@@ -53,9 +54,9 @@ static int fetch(const struct wish *wish, struct fileset *ret, struct error *err
         "\"csi.storage.k8s.io/pod.namespace\":\"shop\",\"csi.storage.k8s.io/pod.uid\":\"%s\","
         "\"csi.storage.k8s.io/serviceAccount.name\":\"sa\","
         "\"csi.storage.k8s.io/serviceAccount.tokens\":"
-        "\"{\\\"vault\\\":{\\\"token\\\":\\\"good.canary-jwt\\\"}}\"}",
+        "\"{\\\"vault\\\":{\\\"token\\\":\\\"good.%s\\\"}}\"}",
         wish->param ? wish->param : "", wish->role ? wish->role : "app", wish->objects,
-        wish->pod ? wish->pod : "u1");
+        wish->pod ? wish->pod : "u1", wish->jwt ? wish->jwt : "canary-jwt");
     V1alpha1__MountRequest in = V1ALPHA1__MOUNT_REQUEST__INIT;
 
     in.attributes = attributes;
@@ -183,6 +184,58 @@ static void a_read_tells_where_as_what_and_by_which_requests(void **state)
     assert_int_equal(fetch(&wish, &set, NULL), 0); /* with the same token */
     assert_int_equal(how.calls, 1);
     assert_int_equal(how.logins, 0);
+}
+
+/* A driver that is told nothing of pods (podInfoOnMount: false) names none: the token alone does.
+ */
+static void pods_that_are_not_named_share_no_login(void **state)
+{
+    static const struct {
+        const char *pod;
+        const char *jwt;
+        int logins;
+    } asked[] = { { "", "one", 1 },
+                  { "", "two", 1 },
+                  { "", "one", 0 },
+                  { "named", "one", 1 },
+                  { "named", "renewed", 0 } };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(asked); i++) {
+        struct wish wish = { .objects = ONE("secret/data/db"),
+                             .pod = asked[i].pod,
+                             .jwt = asked[i].jwt };
+        struct fileset set CLEANUP(fileset_done) = { 0 };
+
+        assert_int_equal(fetch(&wish, &set, NULL), 0);
+        if (how.logins != asked[i].logins)
+            fail_msg("pod \"%s\" with token %s: %d logins", asked[i].pod, asked[i].jwt,
+                     (int)how.logins);
+    }
+}
+
+static void a_flag_that_is_empty_says_nothing(void **state)
+{
+    struct provider_config plain = config;
+    char empty[] = "";
+    struct wish wish = { .objects = ONE("secret/data/db"), .pod = "empty" };
+    struct wish odd_mount = { .objects = wish.objects, .param = "\"vaultAuthMountPath\":\"?\"," };
+    struct fileset set CLEANUP(fileset_done) = { 0 };
+    struct error err = { 0 };
+    struct error odd = { 0 };
+    int result;
+
+    (void)state;
+    config.vault_ca_file = empty;
+    config.vault_ca_folder = empty;
+    config.vault_server_name = empty;
+    config.vault_client_cert = empty;
+    result = fetch(&wish, &set, &err);
+    config.vault_addr = empty;
+    (void)!fetch(&odd_mount, &set, &odd); /* what is read after the address is found odd */
+    config = plain;
+    if (result < 0 || !strstr(odd.msg, "vaultAuthMountPath"))
+        fail_msg("%s; %s", err.msg, odd.msg);
 }
 
 static void classes_that_trust_another_server_share_no_login(void **state)
@@ -411,6 +464,8 @@ int main(void)
         cmocka_unit_test(a_lease_that_is_kept_costs_no_call_and_tells_its_end),
         cmocka_unit_test(a_login_that_fails_is_told),
         cmocka_unit_test(an_id_that_is_none_of_a_store_is_not_told),
+        cmocka_unit_test(pods_that_are_not_named_share_no_login),
+        cmocka_unit_test(a_flag_that_is_empty_says_nothing),
         cmocka_unit_test(classes_that_trust_another_server_share_no_login),
         cmocka_unit_test(tls_is_never_given_up),
         cmocka_unit_test(each_answer_is_a_file_or_an_error),

@@ -148,6 +148,7 @@ static int run_supervisor(const struct provider_config *config, char **argv, str
         return -1;
     result = workers_run(&workers, config->stores, argv, err);
     health_stop(health);
+    workers_done(&workers);
     return result;
 }
 

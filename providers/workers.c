@@ -32,6 +32,15 @@ static bool is_built_in(const char *store)
     return false;
 }
 
+static bool is_named(const struct workers *w, const char *store)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (strcmp(w->rows[i].store, store) == 0)
+            return true;
+    return false;
+}
+
+/* Caller holds the lock. */
 static int read_stores(struct workers *w, const char *stores, struct error *err)
 {
     autofree char *list = xstrdup(stores);
@@ -41,6 +50,8 @@ static int read_stores(struct workers *w, const char *stores, struct error *err)
         if (!is_built_in(s))
             return error_set(err, CODE_INVALID_ARGUMENT, "--stores: \"%.32s\" is no store of ours",
                              s);
+        if (is_named(w, s)) /* two would take each other's socket */
+            return error_set(err, CODE_INVALID_ARGUMENT, "--stores: \"%.32s\" is named twice", s);
         if (w->count == WORKERS_MAX)
             return error_set(err, CODE_INVALID_ARGUMENT, "--stores: more than %d", WORKERS_MAX);
         w->rows[w->count++] = (struct worker){ .store = xstrdup(s) };
@@ -48,6 +59,25 @@ static int read_stores(struct workers *w, const char *stores, struct error *err)
     if (!w->count)
         return error_set(err, CODE_INVALID_ARGUMENT, "--stores is empty");
     return 0;
+}
+
+static void set_pid(struct workers *w, struct worker *row, pid_t pid)
+{
+    pthread_mutex_lock(&w->lock);
+    row->pid = pid;
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* Puts the next start off: twice as long as the last time, unless it ran for long. */
+static void back_off(struct worker *row)
+{
+    int64_t now = clock_mono_ms();
+    bool first = !row->backoff_ms || now - row->started_ms > STABLE_MS;
+
+    row->backoff_ms = first ? BACKOFF_FIRST_MS : row->backoff_ms * 2;
+    if (row->backoff_ms > BACKOFF_MAX_MS)
+        row->backoff_ms = BACKOFF_MAX_MS;
+    row->start_at_ms = now + row->backoff_ms;
 }
 
 /* posix_spawn and nothing else: gRPC's state does not survive a fork. */
@@ -59,6 +89,7 @@ static void start(struct workers *w, struct worker *row)
     posix_spawnattr_t attr;
     sigset_t none;
     pid_t pid = 0;
+    int failed;
 
     while (w->argv[count])
         count++;
@@ -70,14 +101,17 @@ static void start(struct workers *w, struct worker *row)
     (void)posix_spawnattr_setsigmask(&attr, &none);
     (void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
     row->started_ms = clock_mono_ms();
-    if (posix_spawn(&pid, "/proc/self/exe", NULL, &attr, argv, environ) == 0) {
-        pthread_mutex_lock(&w->lock);
-        row->pid = pid;
-        pthread_mutex_unlock(&w->lock);
-        log_event(LOG_INFO, "worker started", WITH_TEXT(KEY_STORE, row->store),
-                  WITH_NUMBER(KEY_PID, pid));
-    }
+    failed = posix_spawn(&pid, "/proc/self/exe", NULL, &attr, argv, environ);
     (void)posix_spawnattr_destroy(&attr);
+    if (failed) {
+        back_off(row);
+        log_event(LOG_ERROR, "worker cannot be started: it is tried again",
+                  WITH_TEXT(KEY_STORE, row->store), WITH_TEXT(KEY_ERROR, strerrordesc_np(failed)));
+        return;
+    }
+    set_pid(w, row, pid);
+    log_event(LOG_INFO, "worker started", WITH_TEXT(KEY_STORE, row->store),
+              WITH_NUMBER(KEY_PID, pid));
 }
 
 static void start_due(struct workers *w)
@@ -89,17 +123,10 @@ static void start_due(struct workers *w)
 
 static void ended(struct workers *w, struct worker *row, int status)
 {
-    int64_t now = clock_mono_ms();
-
     pthread_mutex_lock(&w->lock);
-    row->pid = 0;
     row->restarts++;
-    row->backoff_ms = now - row->started_ms > STABLE_MS || !row->backoff_ms ? BACKOFF_FIRST_MS
-                                                                            : row->backoff_ms * 2;
-    if (row->backoff_ms > BACKOFF_MAX_MS)
-        row->backoff_ms = BACKOFF_MAX_MS;
-    row->start_at_ms = now + row->backoff_ms;
     pthread_mutex_unlock(&w->lock);
+    back_off(row);
     log_event(LOG_ERROR, "worker ended: it is started again", WITH_TEXT(KEY_STORE, row->store),
               WITH_NUMBER(KEY_CODE, WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status)));
 }
@@ -113,10 +140,9 @@ static size_t reap(struct workers *w, bool restart)
         int status = 0;
 
         if (row->pid && waitpid(row->pid, &status, WNOHANG) == row->pid) {
+            set_pid(w, row, 0);
             if (restart)
                 ended(w, row, status);
-            else
-                row->pid = 0;
         }
         running += row->pid != 0;
     }
@@ -132,13 +158,12 @@ static void stop_all(struct workers *w)
             (void)kill(w->rows[i].pid, SIGTERM);
     while (reap(w, false) && clock_mono_ms() < until)
         clock_sleep_ms(TICK_MS / 5);
-    for (size_t i = 0; i < w->count; i++) {
+    for (size_t i = 0; i < w->count; i++)
         if (w->rows[i].pid) {
             (void)kill(w->rows[i].pid, SIGKILL);
             (void)waitpid(w->rows[i].pid, NULL, 0);
+            set_pid(w, &w->rows[i], 0);
         }
-        free(w->rows[i].store);
-    }
 }
 
 /* Milliseconds until something is to be started; a long sleep when all run. */
@@ -159,9 +184,13 @@ int workers_run(struct workers *w, const char *stores, char **argv, struct error
 {
     sigset_t set;
     int got = 0;
+    int read;
 
     w->argv = argv;
-    if (read_stores(w, stores, err) < 0)
+    pthread_mutex_lock(&w->lock);
+    read = read_stores(w, stores, err);
+    pthread_mutex_unlock(&w->lock);
+    if (read < 0)
         return -1;
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
@@ -179,6 +208,13 @@ int workers_run(struct workers *w, const char *stores, char **argv, struct error
     }
     stop_all(w);
     return 0;
+}
+
+void workers_done(struct workers *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        free(w->rows[i].store);
+    w->count = 0;
 }
 
 bool workers_healthy(struct workers *w, struct strbuf *why)

@@ -26,15 +26,19 @@ struct worker {
 };
 
 struct workers {
-    pthread_mutex_t lock; /* for the health page's thread */
+    pthread_mutex_t lock; /* for the health page's thread: it sees count, pid and restarts */
     struct worker rows[WORKERS_MAX];
     size_t count;
     char **argv; /* of this process; a worker gets the same and --worker STORE */
 };
 
 /* Runs the stores of a comma list until SIGTERM or SIGINT (blocked by the caller); then stops them,
- * at most 10 s. Errors: INVALID_ARGUMENT for a store that is not built in. */
+ * at most 10 s. Ownership: workers_done. Errors: INVALID_ARGUMENT for a store that is not built in
+ * or named twice. */
 must_check int workers_run(struct workers *w, const char *stores, char **argv, struct error *err);
+
+/* Frees the list of stores, once nobody asks any more. */
+void workers_done(struct workers *w);
 
 /* Appends a line per worker that does not run; true: all do. Any thread. */
 bool workers_healthy(struct workers *w, struct strbuf *why);

@@ -34,23 +34,29 @@ struct agent_client {
     pthread_mutex_t audit_lock;       /* leaf: a listener may cause notes */
     bool audit; /* guarded by audit_lock: all accesses are noted; until the agent says, they are */
     pthread_t thread;
-    struct cancel cancel;   /* of every call: raised at the end */
+    struct cancel cancel;   /* of every call but notes: raised at the end */
     struct cancel unwanted; /* of those that send files: raised when nobody listens any more */
     char *csi_driver;       /* the thread's own: digest of what the listener was told */
     char *instance;         /* the thread's own: the agent that was told of all volumes */
     uint64_t serial;        /* the thread's own: of its last answer */
 };
 
-static int call(struct agent_client *a, const char *method, const ProtobufCMessage *in,
-                int64_t timeout_ms, ProtobufCMessage **ret, struct error *err)
+static struct rpc_request request_of(const char *method, const ProtobufCMessage *in,
+                                     int64_t timeout_ms, struct cancel *cancel)
 {
-    struct rpc_request request = {
+    return (struct rpc_request){
         .service = &locket__cluster__v1__cluster__descriptor,
         .method = method,
         .in = in,
         .timeout_ms = timeout_ms,
-        .cancel = &a->cancel,
+        .cancel = cancel,
     };
+}
+
+static int call(struct agent_client *a, const char *method, const ProtobufCMessage *in,
+                int64_t timeout_ms, ProtobufCMessage **ret, struct error *err)
+{
+    struct rpc_request request = request_of(method, in, timeout_ms, &a->cancel);
 
     return rpc_client_call(a->rpc, &request, ret, err);
 }
@@ -134,14 +140,17 @@ static void agent_report(struct cluster *self, const struct volume_report *repor
 /* --- notes -------------------------------------------------------------------------------------
  */
 
-static int send_note(void *arg, const Locket__Cluster__V1__NoteRequest *note, struct error *err)
+/* The last ones are sent when all else has ended. */
+static int send_note(void *arg, const Locket__Cluster__V1__NoteRequest *note, struct cancel *cancel,
+                     struct error *err)
 {
+    const struct agent_client *a = arg;
+    struct rpc_request request = request_of("Note", &note->base, REPORT_MS, cancel);
     ProtobufCMessage *reply = NULL;
+    int result = rpc_client_call(a->rpc, &request, &reply, err);
 
-    if (call(arg, "Note", &note->base, REPORT_MS, &reply, err) < 0)
-        return -1;
     rpc_reply_free(reply);
-    return 0;
+    return result;
 }
 
 static void set_audit(struct agent_client *a, bool audit)
@@ -189,17 +198,12 @@ typedef Locket__Cluster__V1__SyncFile SyncFile;
 static int send_packed(struct agent_client *a, const Locket__Cluster__V1__SyncRequest *in,
                        struct error *err)
 {
-    struct rpc_request request = {
-        .service = &locket__cluster__v1__cluster__descriptor,
-        .method = "Sync",
-        .in = &in->base,
-        .timeout_ms = FILES_MS,
-        .cancel = &a->unwanted,
-        .sensitive = true,
-    };
+    struct rpc_request request = request_of("Sync", &in->base, FILES_MS, &a->unwanted);
     ProtobufCMessage *reply = NULL;
-    int result = rpc_client_call(a->rpc, &request, &reply, err);
+    int result;
 
+    request.sensitive = true;
+    result = rpc_client_call(a->rpc, &request, &reply, err);
     rpc_reply_free(reply);
     return result;
 }

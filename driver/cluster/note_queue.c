@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 
-#include "lib/base/cancel.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/net/work.h"
@@ -140,7 +139,7 @@ static void add_lost(struct note_queue *q, int64_t more)
 static bool try_send(struct job *j, struct error *err)
 {
     j->note->lost = take_lost(j->queue);
-    if (j->queue->send(j->queue->arg, j->note, err) == 0)
+    if (j->queue->send(j->queue->arg, j->note, &j->queue->cancel, err) == 0)
         return true;
     add_lost(j->queue, j->note->lost);
     return false;

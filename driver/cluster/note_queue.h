@@ -8,6 +8,7 @@
 #define LOCKET_CLUSTER_NOTE_QUEUE_H
 
 #include "driver/cluster/cluster.h"
+#include "lib/base/cancel.h"
 #include "locket/cluster.pb-c.h"
 
 enum {
@@ -21,11 +22,12 @@ enum {
 struct note_queue;
 
 /* Sends one; -1 with a code that says "maybe" (code_is_maybe): it is sent again. On the queue's
- * thread; may block. */
-typedef int note_send(void *arg, const Locket__Cluster__V1__NoteRequest *note, struct error *err);
+ * thread; may block until cancel is raised, which is when the queue gives up. */
+typedef int note_send(void *arg, const Locket__Cluster__V1__NoteRequest *note,
+                      struct cancel *cancel, struct error *err);
 
 /* Ownership: note_queue_free, which waits NOTE_DRAIN_MS for what is to be sent, gives the rest up,
- * and waits for a send that runs. No put may race. */
+ * cancels a send that runs and waits for it. No put may race. */
 struct note_queue *note_queue_new(note_send *send, void *arg);
 void note_queue_free(struct note_queue *queue);
 

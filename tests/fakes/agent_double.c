@@ -17,6 +17,7 @@ struct agent_double {
     struct rpc_server *server;
     atomic_ullong serial; /* 0: nothing to tell */
     atomic_int watches;
+    atomic_int notes;
 };
 
 static void get_class(Locket__Cluster__V1__Cluster_Service *service,
@@ -74,6 +75,17 @@ static void report(Locket__Cluster__V1__Cluster_Service *service,
     reply(&out, call);
 }
 
+static void note(Locket__Cluster__V1__Cluster_Service *service,
+                 const Locket__Cluster__V1__NoteRequest *in,
+                 Locket__Cluster__V1__NoteResponse_Closure reply, void *call)
+{
+    Locket__Cluster__V1__NoteResponse out = LOCKET__CLUSTER__V1__NOTE_RESPONSE__INIT;
+
+    (void)in;
+    atomic_fetch_add(&((struct agent_double *)service)->notes, 1);
+    reply(&out, call);
+}
+
 static void tell_wish(uint64_t serial, Locket__Cluster__V1__WatchResponse_Closure reply, void *call)
 {
     Locket__Cluster__V1__WatchResponse out = LOCKET__CLUSTER__V1__WATCH_RESPONSE__INIT;
@@ -113,6 +125,7 @@ int agent_double_new(const char *socket, struct cluster *classes, struct agent_d
         .base = LOCKET__CLUSTER__V1__CLUSTER__BASE_INIT,
         .get_class = get_class,
         .report = report,
+        .note = note,
         .watch = watch,
     };
     struct agent_double *agent = xcalloc(1, sizeof(*agent));
@@ -134,6 +147,11 @@ int agent_double_new(const char *socket, struct cluster *classes, struct agent_d
 void agent_double_insist(struct agent_double *agent, uint64_t serial)
 {
     atomic_store(&agent->serial, serial);
+}
+
+int agent_double_notes(struct agent_double *agent)
+{
+    return atomic_load(&agent->notes);
 }
 
 int agent_double_watches(struct agent_double *agent)

@@ -18,7 +18,8 @@ void agent_double_free(struct agent_double *agent);
  * answer of this serial. */
 void agent_double_insist(struct agent_double *agent, uint64_t serial);
 
-/* How often it was asked for what it has to tell. */
+/* How often it was asked for what it has to tell; how many notes it took. */
 int agent_double_watches(struct agent_double *agent);
+int agent_double_notes(struct agent_double *agent);
 
 #endif

@@ -8,7 +8,7 @@
 #include "tests/fakes/agent_double.h"
 #include "tests/fakes/cluster_double.h"
 
-enum { SETTLE_MS = 10000, LOOK_MS = 1500, WATCHES_MOST = 6 };
+enum { SETTLE_MS = 10000, LOOK_MS = 1500, WATCHES_MOST = 6, LAST_NOTES = 20 };
 
 static atomic_int wishes;
 
@@ -66,10 +66,33 @@ static void a_wish_that_nobody_hears_is_asked_for_again_with_a_pause(void **stat
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* They tell of the last accesses: an audit without them would not show that they are missing. */
+static void the_last_notes_reach_an_agent_that_is_there(void **state)
+{
+    char folder[] = "/tmp/locket-agent-XXXXXX";
+    autofree char *socket = str_printf("%s/agent.sock", mkdtemp(folder));
+    struct cluster *classes = cluster_double_new();
+    struct agent_double *agent = NULL;
+    struct cluster *client;
+
+    (void)state;
+    assert_int_equal(agent_double_new(socket, classes, &agent, NULL), 0);
+    client = cluster_agent_new(socket);
+    for (int i = 0; i < LAST_NOTES; i++)
+        client->ops->note(client,
+                          &(struct volume_note){ .kind = NOTE_UNPUBLISHED, .volume_id = "v" });
+    client->ops->free(client);
+    assert_int_equal(agent_double_notes(agent), LAST_NOTES);
+    agent_double_free(agent);
+    classes->ops->free(classes);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_wish_that_nobody_hears_is_asked_for_again_with_a_pause),
+        cmocka_unit_test(the_last_notes_reach_an_agent_that_is_there),
     };
 
     log_setup(LOG_ERROR, false);

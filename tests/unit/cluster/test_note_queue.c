@@ -23,11 +23,12 @@ static struct {
     int64_t lost;
 } taker = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static int take_note(void *arg, const Note *note, struct error *err)
+static int take_note(void *arg, const Note *note, struct cancel *cancel, struct error *err)
 {
     int result = -1;
 
     (void)arg;
+    (void)cancel;
     (void)pthread_mutex_lock(&taker.lock);
     taker.tries++;
     if (taker.answer.code) {
@@ -190,6 +191,26 @@ static void an_end_waits_for_a_taker_but_not_for_ever(void **state)
     assert_int_equal(seen(), 20);
 }
 
+/* An agent that took the call and says nothing: its ten seconds are not the driver's. */
+static int take_for_ever(void *arg, const Note *note, struct cancel *cancel, struct error *err)
+{
+    (void)arg;
+    (void)note;
+    (void)cancel_sleep_ms(cancel, PATIENCE_MS);
+    return error_set(err, CODE_CANCELLED, "cancelled");
+}
+
+static void an_end_takes_back_a_note_that_nobody_answers(void **state)
+{
+    struct note_queue *q = note_queue_new(take_for_ever, NULL);
+    int64_t begin = clock_mono_ms();
+
+    (void)state;
+    put(q, "a");
+    note_queue_free(q);
+    assert_true(clock_mono_ms() - begin < PATIENCE_MS / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +220,7 @@ int main(void)
         cmocka_unit_test_setup(what_does_not_fit_is_counted_and_told, reset),
         cmocka_unit_test_setup(large_notes_are_bounded_by_their_bytes, reset),
         cmocka_unit_test_setup(an_end_waits_for_a_taker_but_not_for_ever, reset),
+        cmocka_unit_test_setup(an_end_takes_back_a_note_that_nobody_answers, reset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

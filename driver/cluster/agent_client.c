@@ -34,7 +34,7 @@ struct agent_client {
     pthread_mutex_t audit_lock;       /* leaf: a listener may cause notes */
     bool audit; /* guarded by audit_lock: all accesses are noted; until the agent says, they are */
     pthread_t thread;
-    struct cancel cancel;   /* of every call but notes: raised at the end */
+    struct cancel cancel;   /* of what the two threads wait for: raised at the end */
     struct cancel unwanted; /* of those that send files: raised when nobody listens any more */
     char *csi_driver;       /* the thread's own: digest of what the listener was told */
     char *instance;         /* the thread's own: the agent that was told of all volumes */
@@ -82,16 +82,17 @@ static int read_class(const char *ns, const char *name, const GetClassResponse *
     return class_make(&parts, ret, err);
 }
 
-static int ask_class(struct agent_client *a, const char *ns, const char *name, struct class **ret,
-                     struct error *err)
+static int ask_class(struct agent_client *a, const char *ns, const char *name,
+                     struct cancel *cancel, struct class **ret, struct error *err)
 {
     Locket__Cluster__V1__GetClassRequest in = LOCKET__CLUSTER__V1__GET_CLASS_REQUEST__INIT;
+    struct rpc_request request = request_of("GetClass", &in.base, CLASS_MS, cancel);
     ProtobufCMessage *reply = NULL;
     int result;
 
     in.namespace_ = (char *)ns;
     in.name = (char *)name;
-    if (call(a, "GetClass", &in.base, CLASS_MS, &reply, err) < 0)
+    if (rpc_client_call(a->rpc, &request, &reply, err) < 0)
         return -1;
     result = read_class(ns, name, (const GetClassResponse *)reply, ret, err);
     rpc_reply_free(reply);
@@ -99,12 +100,12 @@ static int ask_class(struct agent_client *a, const char *ns, const char *name, s
 }
 
 static int agent_get_class(struct cluster *self, const char *ns, const char *name,
-                           struct class **ret, struct error *err)
+                           struct cancel *cancel, struct class **ret, struct error *err)
 {
     struct agent_client *a = (struct agent_client *)self;
     struct error mine = { 0 };
 
-    if (ask_class(a, ns, name, ret, &mine) == 0) {
+    if (ask_class(a, ns, name, cancel, ret, &mine) == 0) {
         class_memory_keep(a->classes, *ret);
         return 0;
     }
@@ -114,7 +115,7 @@ static int agent_get_class(struct cluster *self, const char *ns, const char *nam
             (void)error_reason(&mine, "SecretProviderClassNotFound"); /* no wire has it */
         return error_copy(err, &mine);
     }
-    *ret = class_memory_get(a->classes, ns, name);
+    *ret = cancel_is_raised(cancel) ? NULL : class_memory_get(a->classes, ns, name);
     return *ret ? 0 : error_copy(err, &mine);
 }
 

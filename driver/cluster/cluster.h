@@ -7,6 +7,7 @@
 #ifndef LOCKET_CLUSTER_CLUSTER_H
 #define LOCKET_CLUSTER_CLUSTER_H
 
+#include "lib/base/cancel.h"
 #include "lib/model/class.h"
 #include "lib/model/fileset.h"
 
@@ -135,12 +136,13 @@ struct cluster_listener {
 
 /* Contract (tests/contract/test_cluster.c): any thread. */
 struct cluster_ops {
-    /* The class as it is now. Ownership: the caller, by class_free.
+    /* The class as it is now. Ownership: the caller, by class_free. May block for 20 s, until
+     * cancel (NULL: none) is raised.
      * NOT_FOUND `failed to get secretproviderclass NS/NAME, error: ... not found` (users match on
      * it), reason SecretProviderClassNotFound; INVALID_ARGUMENT when it cannot be read; UNAVAILABLE
-     * when nobody can be asked. */
-    int (*get_class)(struct cluster *self, const char *ns, const char *name, struct class **ret,
-                     struct error *err);
+     * when nobody can be asked; CANCELLED. */
+    int (*get_class)(struct cluster *self, const char *ns, const char *name, struct cancel *cancel,
+                     struct class **ret, struct error *err);
     /* Hands over a report; never blocks for long, never fails a publish. */
     void (*report)(struct cluster *self, const struct volume_report *report);
     /* Hands over a note; never blocks. Those that there is no room for are counted, and the count

@@ -43,11 +43,12 @@ static int look_up(struct local *l, const char *ns, const char *name, struct cla
 }
 
 static int local_get_class(struct cluster *self, const char *ns, const char *name,
-                           struct class **ret, struct error *err)
+                           struct cancel *cancel, struct class **ret, struct error *err)
 {
     struct local *l = (struct local *)self;
     int result;
 
+    (void)cancel; /* a folder does not keep one waiting */
     (void)pthread_mutex_lock(&l->lock);
     result = look_up(l, ns, name, ret, err);
     (void)pthread_mutex_unlock(&l->lock);

@@ -64,8 +64,10 @@ int operation_class(struct operation *op, struct error *err)
     if (!r->class_name || !*r->class_name)
         return error_set(err, CODE_INVALID_ARGUMENT,
                          "secretProviderClass is not set in volumeAttributes");
-    if (op->app->cluster->ops->get_class(op->app->cluster, r->pod_ns, r->class_name, &op->class,
-                                         err) < 0)
+    if (lifecycle_is_halted(op->app))
+        cancel_raise(&op->cancel);
+    if (op->app->cluster->ops->get_class(op->app->cluster, r->pod_ns, r->class_name, &op->cancel,
+                                         &op->class, err) < 0)
         return error_reason(err, "SecretProviderClassNotFound");
     if (class_check(op->class, err) < 0)
         return -1;

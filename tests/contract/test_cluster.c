@@ -170,8 +170,10 @@ static void a_class_is_the_callers_own_and_whole(void **state)
     struct error err = { 0 };
 
     rig->put(rig, "app", "vault");
-    assert_int_equal(rig->cluster->ops->get_class(rig->cluster, "shop", "app", &one, &err), 0);
-    assert_int_equal(rig->cluster->ops->get_class(rig->cluster, "shop", "app", &two, &err), 0);
+    assert_int_equal(rig->cluster->ops->get_class(rig->cluster, "shop", "app", NULL, &one, &err),
+                     0);
+    assert_int_equal(rig->cluster->ops->get_class(rig->cluster, "shop", "app", NULL, &two, &err),
+                     0);
     assert_ptr_not_equal(one, two);
     class_free(take(one));
     assert_string_equal(two->name, "app");
@@ -198,7 +200,8 @@ static void a_class_that_is_not_there_is_told_in_the_known_words(void **state)
                        absent[i][0], absent[i][1], absent[i][1]);
 
         assert_int_equal(
-            rig->cluster->ops->get_class(rig->cluster, absent[i][0], absent[i][1], &c, &err), -1);
+            rig->cluster->ops->get_class(rig->cluster, absent[i][0], absent[i][1], NULL, &c, &err),
+            -1);
         assert_null(c);
         assert_int_equal(err.code, CODE_NOT_FOUND);
         assert_string_equal(err.reason, "SecretProviderClassNotFound");
@@ -215,13 +218,15 @@ static void each_get_tells_how_it_is_now(void **state)
         struct class *c autoclass = NULL;
 
         rig->put(rig, "app", provider);
-        assert_int_equal(rig->cluster->ops->get_class(rig->cluster, "shop", "app", &c, NULL), 0);
+        assert_int_equal(rig->cluster->ops->get_class(rig->cluster, "shop", "app", NULL, &c, NULL),
+                         0);
         assert_string_equal(c->provider, provider);
     }
     rig->remove(rig, "app");
     struct class *gone = NULL;
 
-    assert_int_equal(rig->cluster->ops->get_class(rig->cluster, "shop", "app", &gone, NULL), -1);
+    assert_int_equal(rig->cluster->ops->get_class(rig->cluster, "shop", "app", NULL, &gone, NULL),
+                     -1);
 }
 
 static void *get_many(void *arg)
@@ -232,7 +237,7 @@ static void *get_many(void *arg)
     for (int i = 0; i < GETS; i++) {
         struct class *c autoclass = NULL;
 
-        if (cluster->ops->get_class(cluster, "shop", "app", &c, NULL) == 0)
+        if (cluster->ops->get_class(cluster, "shop", "app", NULL, &c, NULL) == 0)
             found += strcmp(c->provider, "one") == 0 || strcmp(c->provider, "two") == 0;
     }
     return found == GETS ? arg : NULL;
@@ -297,14 +302,14 @@ static void what_an_agent_said_serves_when_it_is_away(void **state)
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct class *got autoclass = NULL;
 
-        assert_int_equal(c->ops->get_class(c, "shop", names[i], &got, NULL), i ? -1 : 0);
+        assert_int_equal(c->ops->get_class(c, "shop", names[i], NULL, &got, NULL), i ? -1 : 0);
     }
     agent_double_free(rig.agent);
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct class *got autoclass = NULL;
         struct error err = { 0 };
 
-        assert_int_equal(c->ops->get_class(c, "shop", names[i], &got, &err), i ? -1 : 0);
+        assert_int_equal(c->ops->get_class(c, "shop", names[i], NULL, &got, &err), i ? -1 : 0);
         assert_int_equal(err.code, i ? CODE_UNAVAILABLE : CODE_OK);
     }
     c->ops->free(c);
@@ -333,7 +338,7 @@ static void the_double_remembers_what_it_was_told(void **state)
     assert_true(cluster_double_last(c, "v")->mounted);
     assert_null(cluster_double_last(c, "w"));
     cluster_double_fail(c, &failure);
-    assert_int_equal(c->ops->get_class(c, "a", "b", &got, &err), -1);
+    assert_int_equal(c->ops->get_class(c, "a", "b", NULL, &got, &err), -1);
     assert_int_equal(err.code, CODE_UNAVAILABLE);
     assert_int_equal(cluster_double_gets(c), 1);
     c->ops->free(c);

@@ -35,7 +35,7 @@ static void get_class(Locket__Cluster__V1__Cluster_Service *service,
     autofree Annotation *annotations = NULL;
     autofree Annotation **annotation_refs = NULL;
 
-    if (classes->ops->get_class(classes, in->namespace_, in->name, &c, &err) < 0) {
+    if (classes->ops->get_class(classes, in->namespace_, in->name, NULL, &c, &err) < 0) {
         rpc_fail(call, &err);
         return;
     }

@@ -2,9 +2,13 @@
 #include "tests/fakes/cluster_double.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/yaml.h"
+
+enum { LOOK_MS = 5 };
 
 struct cluster_double {
     struct cluster base;
@@ -20,6 +24,7 @@ struct cluster_double {
     struct cluster_listener listener;
     struct noted noted[NOTE_PEER_CHANGED + 1];
     bool refuse;
+    atomic_bool hang;
 };
 
 static char *copy(const char *text)
@@ -97,11 +102,15 @@ static int look_up(struct cluster_double *d, const char *ns, const char *name, s
 }
 
 static int double_get_class(struct cluster *self, const char *ns, const char *name,
-                            struct class **ret, struct error *err)
+                            struct cancel *cancel, struct class **ret, struct error *err)
 {
     struct cluster_double *d = (struct cluster_double *)self;
     int result;
 
+    while (atomic_load(&d->hang) && !cancel_is_raised(cancel))
+        clock_sleep_ms(LOOK_MS);
+    if (cancel_is_raised(cancel))
+        return error_set(err, CODE_CANCELLED, "cancelled");
     (void)pthread_mutex_lock(&d->lock);
     result = look_up(d, ns, name, ret, err);
     (void)pthread_mutex_unlock(&d->lock);
@@ -287,6 +296,11 @@ void cluster_double_fail(struct cluster *self, const struct error *err)
     (void)pthread_mutex_lock(&d->lock);
     d->failure = err ? *err : (struct error){ 0 };
     (void)pthread_mutex_unlock(&d->lock);
+}
+
+void cluster_double_hang(struct cluster *self, bool hang)
+{
+    atomic_store(&((struct cluster_double *)self)->hang, hang);
 }
 
 size_t cluster_double_gets(struct cluster *self)

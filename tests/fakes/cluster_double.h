@@ -46,6 +46,9 @@ void cluster_double_remove(struct cluster *self, const char *ns, const char *nam
 /* Lets every get_class fail with this error; NULL: no more. */
 void cluster_double_fail(struct cluster *self, const struct error *err);
 
+/* Lets get_class hang until it is cancelled, or no more. */
+void cluster_double_hang(struct cluster *self, bool hang);
+
 /* How often get_class was called, and report. */
 size_t cluster_double_gets(struct cluster *self);
 size_t cluster_double_reports(struct cluster *self);

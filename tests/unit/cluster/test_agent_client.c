@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -8,7 +9,7 @@
 #include "tests/fakes/agent_double.h"
 #include "tests/fakes/cluster_double.h"
 
-enum { SETTLE_MS = 10000, LOOK_MS = 1500, WATCHES_MOST = 6, LAST_NOTES = 20 };
+enum { SETTLE_MS = 10000, LOOK_MS = 1500, WATCHES_MOST = 6, LAST_NOTES = 20, CANCEL_MS = 50 };
 
 static atomic_int wishes;
 
@@ -88,11 +89,52 @@ static void the_last_notes_reach_an_agent_that_is_there(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+static void *raise_soon(void *arg)
+{
+    clock_sleep_ms(CANCEL_MS);
+    cancel_raise(arg);
+    return NULL;
+}
+
+/* It would have 20 s to answer: longer than the end of a driver may take. */
+static void who_asks_for_a_class_can_leave_an_agent_that_says_nothing(void **state)
+{
+    char folder[] = "/tmp/locket-agent-XXXXXX";
+    autofree char *socket = str_printf("%s/agent.sock", mkdtemp(folder));
+    struct cluster *classes = cluster_double_new();
+    struct agent_double *agent = NULL;
+    struct cluster *client;
+    struct class *c = NULL;
+    struct cancel cancel;
+    struct error err = { 0 };
+    pthread_t thread;
+    int64_t begin;
+
+    (void)state;
+    cancel_init(&cancel);
+    cluster_double_hang(classes, true);
+    assert_int_equal(agent_double_new(socket, classes, &agent, NULL), 0);
+    client = cluster_agent_new(socket);
+    assert_int_equal(pthread_create(&thread, NULL, raise_soon, &cancel), 0);
+    begin = clock_mono_ms();
+    assert_int_equal(client->ops->get_class(client, "ns", "app", &cancel, &c, &err), -1);
+    assert_int_equal(err.code, CODE_CANCELLED);
+    assert_in_range(clock_mono_ms() - begin, 0, SETTLE_MS);
+    (void)pthread_join(thread, NULL);
+    client->ops->free(client);
+    cluster_double_hang(classes, false);
+    agent_double_free(agent);
+    classes->ops->free(classes);
+    cancel_done(&cancel);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_wish_that_nobody_hears_is_asked_for_again_with_a_pause),
         cmocka_unit_test(the_last_notes_reach_an_agent_that_is_there),
+        cmocka_unit_test(who_asks_for_a_class_can_leave_an_agent_that_says_nothing),
     };
 
     log_setup(LOG_ERROR, false);

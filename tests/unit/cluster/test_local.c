@@ -86,7 +86,7 @@ static void expect(const char *ns, const char *name, const char *provider, int l
     struct class *c autoclass = NULL;
     struct error err = { 0 };
 
-    if (cluster->ops->get_class(cluster, ns, name, &c, &err) < 0)
+    if (cluster->ops->get_class(cluster, ns, name, NULL, &c, &err) < 0)
         fail_msg("line %d: %s", line, err.msg);
     if (strcmp(c->provider, provider) != 0)
         fail_msg("line %d: provider is %s, not %s", line, c->provider, provider);
@@ -98,7 +98,7 @@ static void refuse(const char *name, enum code code, const char *text, int line)
     struct class *c autoclass = NULL;
     struct error err = { 0 };
 
-    if (cluster->ops->get_class(cluster, "default", name, &c, &err) == 0)
+    if (cluster->ops->get_class(cluster, "default", name, NULL, &c, &err) == 0)
         fail_msg("line %d: %s was found", line, name);
     if (err.code != code || !strstr(err.msg, text))
         fail_msg("line %d: %s: %s", line, code_name(err.code), err.msg);

@@ -201,12 +201,11 @@ static void two_edits_close_together_are_one_fetch_of_each_volume(void **state)
     wait_fetches((size_t)2 * MANY);
 }
 
-/* Until the volume is in its fetch, which hangs. */
-static void hang_in_refresh(struct volume *v)
+/* Until somebody works on the volume. */
+static void begin_refresh(struct volume *v)
 {
     enum volume_state seen = VOLUME_IDLE;
 
-    source_double_hang(w.app.source, true);
     rotation_hasten(&w.app, v, 0, false);
     for (int64_t end = clock_mono_ms() + PATIENCE_MS;
          seen != VOLUME_FETCHING && clock_mono_ms() < end; clock_sleep_ms(1)) {
@@ -215,6 +214,12 @@ static void hang_in_refresh(struct volume *v)
         (void)pthread_mutex_unlock(&v->lock);
     }
     assert_int_equal(seen, VOLUME_FETCHING);
+}
+
+static void hang_in_refresh(struct volume *v)
+{
+    source_double_hang(w.app.source, true);
+    begin_refresh(v);
 }
 
 /* An edit while the volume is refreshed by the form before: that refresh does not count. */
@@ -247,6 +252,22 @@ static void a_stop_during_a_refresh_ends_it(void **state)
     assert_int_equal(source_double_fetches(w.app.source), 1); /* the second was cancelled */
 }
 
+/* An agent that took the question and says nothing has 20 s for it, which an end has not. */
+static void a_stop_while_the_class_is_asked_for_ends_it_too(void **state)
+{
+    struct volume *v autovolume = NULL;
+
+    (void)state;
+    life_publish(1);
+    v = life_volume(1);
+    cluster_double_hang(w.app.cluster, true);
+    begin_refresh(v);
+    life_stop();
+    life_start();
+    assert_int_equal(source_double_fetches(w.app.source), 1);
+    assert_int_equal(cluster_double_noted(w.app.cluster, NOTE_REFRESHED).count, 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -258,6 +279,7 @@ int main(void)
         in_life(two_edits_close_together_are_one_fetch_of_each_volume),
         in_life(an_edit_during_a_refresh_is_followed_by_another),
         in_life(a_stop_during_a_refresh_ends_it),
+        in_life(a_stop_while_the_class_is_asked_for_ends_it_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,6 +38,8 @@ struct migrate_objects {
     const struct tree *csi_driver; /* ours; NULL: not among them */
     const struct tree **daemonsets;
     size_t daemonset_count;
+    const struct tree **roles; /* ClusterRoles and their bindings */
+    size_t role_count;
     struct class **classes; /* owned */
     size_t class_count;
     const struct tree **pods; /* all that has a pod's spec: pods, and templates of workloads */
@@ -80,6 +82,7 @@ void migrate_each_volume(struct migrate *m,
 /* The checks, and the table that runs them all in order. */
 void migrate_check_release(struct migrate *m);
 void migrate_check_flags(struct migrate *m);
+void migrate_check_rights(struct migrate *m);
 void migrate_check_csi_driver(struct migrate *m);
 void migrate_check_audiences(struct migrate *m);
 void migrate_check_overrides(struct migrate *m);

@@ -69,6 +69,8 @@ static void sort_in(void *arg, const struct tree *object)
         o->csi_driver = object;
     if (str_same(kind, "DaemonSet"))
         add(&o->daemonsets, &o->daemonset_count, object);
+    if (str_same(kind, "ClusterRole") || str_same(kind, "ClusterRoleBinding"))
+        add(&o->roles, &o->role_count, object);
     if (class_is_meant(object))
         add_class(o, object);
     if (migrate_pod_spec(object))
@@ -119,6 +121,7 @@ void migrate_done(struct migrate *m)
     }
     free(o->classes);
     free(o->daemonsets);
+    free(o->roles);
     free(o->pods);
     pairs_done(&o->unreadable);
     free(m->findings);
@@ -164,6 +167,7 @@ static const struct {
 } checks[] = {
     { "release", migrate_check_release, true },
     { "flags", migrate_check_flags, true },
+    { "rights", migrate_check_rights, true },
     { "CSIDriver", migrate_check_csi_driver, true },
     { "audiences", migrate_check_audiences, true },
     { "overrides", migrate_check_overrides, true },
@@ -184,7 +188,8 @@ void migrate_run(struct migrate *m)
     if (!m->has_objects)
         migrate_say(m, VERDICT_NOTE, xstrdup("cluster"), xstrdup("was not looked at"),
                     xstrdup("kubectl get -A -o json csidriver,daemonset,deployment,statefulset,"
-                            "cronjob,job,secretproviderclass | locketctl migrate check --from=-"));
+                            "cronjob,job,secretproviderclass,clusterrole,clusterrolebinding | "
+                            "locketctl migrate check --from=-"));
     if (!m->survey)
         migrate_say(m, VERDICT_NOTE, xstrdup("node"), xstrdup("no driver of ours answers here"),
                     xstrdup("run it again in the driver's container of a node, once one runs"));

@@ -33,6 +33,15 @@ static bool is_windows(const struct tree *daemonset)
     return str_same(tree_get_text(selector, "kubernetes.io/os"), "windows");
 }
 
+/* Of static manifests nobody else keeps what the driver of Windows lives on. */
+static char *keep_rights(const struct tree *daemonset)
+{
+    const char *account = tree_get_text(migrate_pod_spec(daemonset), "serviceAccountName");
+
+    return str_printf("keep ServiceAccount %.253s and the roles of the driver before",
+                      account ? account : "default");
+}
+
 static void say_release(struct migrate *m, const struct tree *daemonset)
 {
     const struct tree *meta = tree_get(daemonset, "metadata");
@@ -44,7 +53,7 @@ static void say_release(struct migrate *m, const struct tree *daemonset)
 
     if (is_windows(daemonset))
         migrate_say(m, VERDICT_NOTE, about, xstrdup("serves Windows; stays as it is"),
-                    xstrdup(release ? "set windows.enabled=true" : ""));
+                    release ? xstrdup("set windows.enabled=true") : keep_rights(daemonset));
     else if (release)
         migrate_say(m, VERDICT_OK, about, str_printf("of the Helm release %.63s", release),
                     str_printf("helm upgrade %.63s deploy/chart --namespace=%.63s "
@@ -199,6 +208,55 @@ void migrate_check_flags(struct migrate *m)
         while (arg && !is_windows(m->objects.daemonsets[i]))
             arg = read_flag(m, arg);
     }
+}
+
+/* --- what its account may do -------------------------------------------------------------------
+ */
+
+/* Roles that drivers before need and ours does not. Source: the manifests of releases before 1.6;
+ * deploy/daemonset/components/old-driver. */
+static const struct {
+    const char *name;
+    const char *detail;
+} old_rights[] = {
+    { "secretproviderrotation-role", "lets the agents' account read all Secrets" },
+    { "secretproviderrotation-rolebinding", "lets the agents' account read all Secrets" },
+    { "secretprovidertokenrequest-role", "lets the agents' account ask for anybody's tokens" },
+    { "secretprovidertokenrequest-rolebinding",
+      "lets the agents' account ask for anybody's tokens" },
+    { "locket-old-driver-role", "lets the agents' account do what drivers before did" },
+    { "locket-old-driver-rolebinding", "lets the agents' account do what drivers before did" },
+    { "locket-old-driver-syncing-role", "lets the agents' account read all Secrets" },
+    { "locket-old-driver-syncing-rolebinding", "lets the agents' account read all Secrets" },
+};
+
+static void say_right(struct migrate *m, const struct tree *role)
+{
+    const struct tree *meta = tree_get(role, "metadata");
+    const char *name = tree_get_text(meta, "name");
+    bool of_helm = tree_get_text(tree_get(meta, "annotations"), "meta.helm.sh/release-name");
+
+    for (size_t i = 0; i < COUNT_OF(old_rights); i++)
+        if (str_same(name, old_rights[i].name))
+            migrate_say(m, VERDICT_NOTE, migrate_name_of(role), xstrdup(old_rights[i].detail),
+                        of_helm ? xstrdup("once no node runs a driver before: "
+                                          "helm upgrade --set locket.oldDriver=false")
+                                : str_printf("once no node runs a driver before: kubectl delete "
+                                             "%s %s",
+                                             str_same(tree_get_text(role, "kind"), "ClusterRole")
+                                                 ? "clusterrole"
+                                                 : "clusterrolebinding",
+                                             name));
+}
+
+/* While a DaemonSet of the driver before is there, on whatever system, its rights are not left
+ * over. Where no DaemonSet was given, nobody can tell. */
+void migrate_check_rights(struct migrate *m)
+{
+    if (has_release(m) || !m->objects.daemonset_count)
+        return;
+    for (size_t i = 0; i < m->objects.role_count; i++)
+        say_right(m, m->objects.roles[i]);
 }
 
 /* --- what kubelet is told ----------------------------------------------------------------------

@@ -77,6 +77,14 @@ def check(objects, *words, admin="/nowhere", text=None):
     return done, json.loads(done.stdout) if done.stdout else []
 
 
+def role(name, kind="ClusterRole", **metadata):
+    return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": {"name": name, **metadata}}
+
+
+def our_daemonset():
+    return daemonset(container={"name": "driver", "image": "example.com/locket:1"})
+
+
 STATIC_ARGS = ["--endpoint=$(CSI_ENDPOINT)", "--nodeid=$(KUBE_NODE_NAME)", "--metrics-addr=:8095",
                "--enable-secret-rotation=true", "--rotation-poll-interval=2m", "-v", "0"]
 AWS = {"name": "provider", "image": "example.com/secrets-store-csi-driver-provider-aws:2"}
@@ -126,6 +134,14 @@ CASES = [
         "namespace": "ops"})], "ok", "release", ["helm upgrade csi", "--namespace=ops"]),
     ("another selector", [daemonset(app="own")], "DUE", "release", ["app: own", "selector"]),
     ("Windows", [daemonset(nodeSelector={"kubernetes.io/os": "windows"})], "note", "release", ["stays as it is"]),
+    ("the account of Windows", [daemonset(nodeSelector={"kubernetes.io/os": "windows"}, serviceAccountName="win")],
+     "note", "release", ["keep ServiceAccount win"]),
+    ("a role left over", [our_daemonset(), role("secretproviderrotation-role")],
+     "note", "rights", ["all Secrets", "kubectl delete clusterrole secretproviderrotation-role"]),
+    ("a binding left over", [our_daemonset(), role("secretprovidertokenrequest-rolebinding", "ClusterRoleBinding")],
+     "note", "rights", ["tokens", "kubectl delete clusterrolebinding secretprovidertokenrequest-rolebinding"]),
+    ("a role that Helm keeps", [our_daemonset(), role("locket-old-driver-role", annotations=HELM["annotations"])],
+     "note", "rights", ["locket.oldDriver=false"]),
     ("none", [csi_driver()], "note", "release", ["is it installed?"]),
     ("a flag of no effect", [daemonset(args=["--enable-pprof=true"])], "note", "flags", ["enable-pprof", "leave it out"]),
     ("a flag in two words", [daemonset(args=["--rotation-poll-interval", "30s"])],
@@ -143,6 +159,15 @@ def each_thing_that_a_migration_meets_is_told_with_what_to_do(_world):
         lines = [" ".join(f.values()) for f in findings if (f["verdict"], f["check"]) == (verdict, name)]
         expect(any(all(word in line for word in words) for line in lines), f"{says}: {findings}")
         expect_equal(done.returncode, int(any(f["verdict"] == "DUE" for f in findings)), says)
+
+
+@test
+def rights_that_a_driver_before_still_lives_on_are_not_left_over(_world):
+    old = role("secretproviderrotation-role")
+    for objects in ([daemonset(), old], [daemonset(nodeSelector={"kubernetes.io/os": "windows"}), our_daemonset(), old],
+                    [csi_driver(), old], [our_daemonset(), role("secretproviderclasses-role")]):
+        _, findings = check(objects)
+        expect_equal([f for f in findings if f["check"] == "rights"], [], str(objects))
 
 
 @test

@@ -293,12 +293,16 @@ static void a_report_borrows_and_never_fails(void **state)
 /* Its own memory, for when its agent is away. */
 static void what_an_agent_said_serves_when_it_is_away(void **state)
 {
-    static const char *const names[] = { "app", "none" };
+    static const char *const names[] = { "app", "none", "gone" };
     struct rig rig = { 0 };
     struct cluster *c = make_agent(&rig);
+    struct class *gone autoclass = NULL;
 
     (void)state;
     put_agent(&rig, "app", "vault");
+    put_agent(&rig, "gone", "vault");
+    assert_int_equal(c->ops->get_class(c, "shop", "gone", NULL, &gone, NULL), 0);
+    remove_agent(&rig, "gone"); /* and the agent says so below: it serves no more */
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct class *got autoclass = NULL;
 

@@ -122,6 +122,20 @@ static const struct {
     { "a redirect in a circle", NULL, ONE("fault/loop"), CODE_UNAVAILABLE, "redirect" },
 };
 
+/* There is no time to wait for an hour: the caller is told, and nobody asks again meanwhile. */
+static void a_store_that_says_when_to_come_again_is_taken_at_its_word(void **state)
+{
+    struct wish wish = { .objects = ONE("fault/later"), .pod = "later" };
+    struct fileset set CLEANUP(fileset_done) = { 0 };
+    struct error err = { 0 };
+
+    (void)state;
+    assert_int_equal(fetch(&wish, &set, &err), -1);
+    assert_int_equal(err.code, CODE_RESOURCE_EXHAUSTED);
+    assert_int_equal(err.retry_after_ms, 3600000);
+    assert_int_equal(how.calls, 2); /* the login, and one read */
+}
+
 static void each_answer_is_a_file_or_an_error(void **state)
 {
     (void)state;
@@ -468,6 +482,7 @@ int main(void)
         cmocka_unit_test(a_flag_that_is_empty_says_nothing),
         cmocka_unit_test(classes_that_trust_another_server_share_no_login),
         cmocka_unit_test(tls_is_never_given_up),
+        cmocka_unit_test(a_store_that_says_when_to_come_again_is_taken_at_its_word),
         cmocka_unit_test(each_answer_is_a_file_or_an_error),
         cmocka_unit_test(dynamic_credentials_are_made_once_per_lease_and_volume),
         cmocka_unit_test(a_lease_ends_with_the_token_it_was_given_to),

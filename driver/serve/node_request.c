@@ -47,11 +47,18 @@ static bool has_odd_id(const Request *in)
     return false;
 }
 
+static bool is_large(const char *key, const char *value)
+{
+    return strlen(key) > CONTEXT_BYTES_MAX || strlen(value) > CONTEXT_BYTES_MAX;
+}
+
 static bool has_large_context(const Request *in)
 {
     for (size_t i = 0; i < in->n_volume_context; i++)
-        if (strlen(in->volume_context[i]->value) > CONTEXT_BYTES_MAX ||
-            strlen(in->volume_context[i]->key) > CONTEXT_BYTES_MAX)
+        if (is_large(in->volume_context[i]->key, in->volume_context[i]->value))
+            return true;
+    for (size_t i = 0; i < in->n_secrets; i++)
+        if (is_large(in->secrets[i]->key, in->secrets[i]->value))
             return true;
     return in->n_volume_context > CONTEXT_ENTRIES_MAX || in->n_secrets > CONTEXT_ENTRIES_MAX;
 }

@@ -43,6 +43,8 @@ def test(function):
         except Exception:
             world.sweep()
             raise
+        finally:
+            world.machine.keep_logs()
         world.sweep()
         world.expect_clean()
 

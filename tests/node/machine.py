@@ -206,11 +206,21 @@ class Machine:
                 texts.append((path.stat().st_mtime, path.read_text(errors="replace")))
         return "".join(text for _, text in sorted(texts))
 
+    def container_logs(self):
+        """The files that kubelet has now, as NAMESPACE_POD_UID/CONTAINER/NUMBER.log."""
+        return [pathlib.Path(folder) / name for folder, _, names in os.walk(self.logs) for name in names]
+
+    def keep_logs(self):
+        """Kubelet removes a container's log, and those of its lives before the last: what it has now, stays."""
+        for path in self.container_logs():
+            kept = self.folder / "kept" / path.parent.name
+            kept.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError, FileExistsError):
+                os.link(path, kept / f"{path.stat().st_ino}.log")
+
     def all_logs(self):
         """What everybody said, by the file; one may go while it is looked for."""
-        files, texts = [*self.folder.glob("*.log")], {}
-        for folder, _, names in os.walk(self.logs):
-            files += [pathlib.Path(folder) / name for name in names]
+        files, texts = [*self.folder.glob("*.log"), *self.folder.glob("kept/*/*.log"), *self.container_logs()], {}
         for path in files:
             with contextlib.suppress(FileNotFoundError):
                 texts[str(path)] = path.read_text(errors="replace")

@@ -186,6 +186,9 @@ static void secret_objects(const struct tree *spec, const struct class_files *fi
         autofree char *field = str_printf("spec.secretObjects[%zu]", i++);
 
         secret_object(t, field, files, c);
+        if (i == SECRET_OBJECTS_MAX + 1)
+            complain(c, t, "%s: one more than the %d that a class may have", field,
+                     SECRET_OBJECTS_MAX);
     }
 }
 

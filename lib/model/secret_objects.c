@@ -30,7 +30,7 @@ static void read_keys(const struct tree *data, struct secret_object *o)
     size_t count = data && data->kind == TREE_LIST ? tree_count(data) : 0;
 
     if (count > SECRET_OBJECT_KEYS_MAX)
-        count = SECRET_OBJECT_KEYS_MAX;
+        count = SECRET_OBJECT_KEYS_MAX + 1; /* of which secret_object_check tells */
     o->keys = xcalloc(count + 1, sizeof(*o->keys));
     for (const struct tree *t = count ? data->child : NULL; t && o->key_count < count; t = t->next)
         o->keys[o->key_count++] = (struct secret_key){
@@ -57,7 +57,7 @@ void secret_objects_read(const struct tree *class, struct secret_objects *ret)
 
     *ret = (struct secret_objects){ .adopt = adopt && strcmp(adopt, "true") == 0 };
     if (count > SECRET_OBJECTS_MAX)
-        count = SECRET_OBJECTS_MAX;
+        count = SECRET_OBJECTS_MAX + 1; /* of which secret_object_check tells */
     if (!count)
         return;
     ret->list = xcalloc(count, sizeof(*ret->list));
@@ -134,6 +134,16 @@ bool secret_objects_same(const struct secret_objects *a, const struct secret_obj
 
 int secret_object_check(const struct secret_object *o, size_t place, struct error *err)
 {
+    if (place >= SECRET_OBJECTS_MAX)
+        return error_set(
+            err, CODE_INVALID_ARGUMENT,
+            "spec.secretObjects: has more than %d entries; those beyond are written by "
+            "nobody: put them into another class",
+            SECRET_OBJECTS_MAX);
+    if (o->key_count > SECRET_OBJECT_KEYS_MAX)
+        return error_set(err, CODE_INVALID_ARGUMENT,
+                         "spec.secretObjects[%zu].data: has more than %d entries", place,
+                         SECRET_OBJECT_KEYS_MAX);
     if (!*o->name)
         return error_set(err, CODE_INVALID_ARGUMENT, "spec.secretObjects[%zu].secretName: is empty",
                          place);

@@ -38,7 +38,8 @@ struct secret_objects {
 };
 
 /* Reads them from a class. Never fails, since a volume needs none of it: what is missing or no text
- * is "", which secret_object_check tells of. Ownership: secret_objects_done. */
+ * is "", and of what is beyond the ceilings the first is kept: secret_object_check tells of both.
+ * Ownership: secret_objects_done. */
 void secret_objects_read(const struct tree *class, struct secret_objects *ret);
 
 /* Frees; { 0 } afterwards. */

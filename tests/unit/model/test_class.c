@@ -358,6 +358,23 @@ static void without_the_source_mistakes_are_at_the_parameter(void **state)
                         "needs it\n");
 }
 
+static void the_first_secret_that_is_too_many_is_told(void **state)
+{
+    struct strbuf text CLEANUP(strbuf_done) = { 0 };
+    struct strbuf got CLEANUP(strbuf_done) = { 0 };
+    struct tree *t autotree = NULL;
+
+    (void)state;
+    strbuf_add_text(&text, VAULT "    objects: '[]'\n  secretObjects:\n");
+    for (int i = 0; i < SECRET_OBJECTS_MAX + 5; i++)
+        strbuf_printf(&text, "    - {secretName: s%d, type: t, data: []}\n", i);
+    t = parse(strbuf_text(&text));
+    (void)class_validate(t, strbuf_text(&text), collect, &got);
+    if (!strstr(strbuf_text(&got), "secretObjects[100]: one more than the 100") ||
+        strstr(strbuf_text(&got), "[101]: one more"))
+        fail_msg("%s", strbuf_text(&got));
+}
+
 static void remember(void *arg, const struct tree *item)
 {
     strbuf_printf(arg, "%s/%s ", class_ns_of(item), class_name_of(item));
@@ -510,6 +527,7 @@ int main(void)
         cmocka_unit_test(a_publish_is_told_what_the_class_lacks_in_the_known_words),
         cmocka_unit_test(validation_tells_every_mistake_with_its_place_and_remedy),
         cmocka_unit_test(without_the_source_mistakes_are_at_the_parameter),
+        cmocka_unit_test(the_first_secret_that_is_too_many_is_told),
         cmocka_unit_test(the_items_of_a_list_are_documents_of_their_own),
         cmocka_unit_test(what_was_meant_to_be_a_class_is_told_from_what_was_not),
         cmocka_unit_test(a_class_of_parts_is_bounded_like_one_of_a_document),

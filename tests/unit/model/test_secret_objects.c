@@ -81,10 +81,9 @@ static void what_is_missing_is_told_by_its_field_and_keeps_no_class_from_being_r
     }
 }
 
-static void there_may_be_none_or_too_many(void **state)
+static void there_may_be_none(void **state)
 {
     static const char *const none[] = { "[]", "{}", "null", "7" };
-    struct strbuf many autostrbuf = { 0 };
     struct class *c;
 
     (void)state;
@@ -94,13 +93,40 @@ static void there_may_be_none_or_too_many(void **state)
         assert_false(c->secret_objects.adopt);
         class_free(c);
     }
-    strbuf_add_char(&many, '[');
-    for (int i = 0; i < SECRET_OBJECTS_MAX + 1; i++)
-        strbuf_printf(&many, "%s{secretName: s%d}", i ? ", " : "", i);
-    strbuf_add_char(&many, ']');
+}
+
+/* Of a list with so many of an entry. */
+static void last_is(const char *item, size_t count, const char *before, const char *after,
+                    const char *want)
+{
+    struct strbuf many autostrbuf = { 0 };
+    struct class *c autoclass = NULL;
+    struct error err = { 0 };
+    const struct secret_objects *o;
+
+    strbuf_add_text(&many, before);
+    for (size_t i = 0; i < count; i++)
+        strbuf_printf(&many, "%s%s", i ? ", " : "", item);
+    strbuf_add_text(&many, after);
     c = read_class("", strbuf_text(&many));
-    assert_int_equal(c->secret_objects.count, SECRET_OBJECTS_MAX);
-    class_free(c);
+    o = &c->secret_objects;
+    assert_int_equal(secret_object_check(&o->list[o->count - 1], o->count - 1, &err),
+                     want ? -1 : 0);
+    if (want && !strstr(err.msg, want))
+        fail_msg("%s", err.msg);
+}
+
+static void what_is_beyond_the_ceilings_is_told(void **state)
+{
+    static const char object[] = "{secretName: s, type: t, data: [{key: k, objectName: o}]}";
+    static const char key[] = "{key: k, objectName: o}";
+    static const char before[] = "[{secretName: s, type: t, data: [";
+
+    (void)state;
+    last_is(object, SECRET_OBJECTS_MAX, "[", "]", NULL);
+    last_is(object, SECRET_OBJECTS_MAX + 9, "[", "]", "has more than 100 entries; those");
+    last_is(key, SECRET_OBJECT_KEYS_MAX, before, "]}]", NULL);
+    last_is(key, SECRET_OBJECT_KEYS_MAX + 9, before, "]}]", "[0].data: has more than 4096");
 }
 
 static void a_copy_is_the_same_and_any_edit_is_not(void **state)
@@ -135,7 +161,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_of_it_is_read_and_blanks_are_not),
         cmocka_unit_test(what_is_missing_is_told_by_its_field_and_keeps_no_class_from_being_read),
-        cmocka_unit_test(there_may_be_none_or_too_many),
+        cmocka_unit_test(there_may_be_none),
+        cmocka_unit_test(what_is_beyond_the_ceilings_is_told),
         cmocka_unit_test(a_copy_is_the_same_and_any_edit_is_not),
     };
 

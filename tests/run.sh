@@ -9,6 +9,7 @@
 # ONLY=regex          of these, the suites whose path matches
 # FILTER=glob         handed to each C suite, for those that take a filter of tests
 # SUITE_SECONDS=280   the most that one script of tests/system may take
+# MAY_SKIP=1          root may, too
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -75,4 +76,4 @@ done
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [[ $failed == 0 && $passed != 0 ]]
-[[ $skipped == 0 || $(id -u) != 0 ]]
+[[ $skipped == 0 || $(id -u) != 0 || -n ${MAY_SKIP:-} ]]

@@ -125,6 +125,7 @@ class World:
     def wait_for_driver(self, seconds):
         wait_until(lambda: is_ready(self.driver_pod()), seconds, "the driver's pod Ready")
         wait_until(self.is_registered, seconds, "the driver in CSINode")
+        self.machine.keep_logs()
 
     def is_registered(self):
         drivers = self.cluster.call("GET", CSI_NODE)["spec"].get("drivers") or []

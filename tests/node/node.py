@@ -308,7 +308,7 @@ def no_secret_and_no_refused_system_call_is_in_any_log_or_event(world):
     texts = world.machine.all_logs()
     texts["events"] = world.cluster.kubectl("get", "events", "-A", "-o", "json")
     said = [name for name, text in texts.items() if "registered with kubelet" in text]
-    expect(len(said) > 20, f"the logs of all the driver's lives are looked at: {len(said)}")
+    expect(len(said) > 10, f"the logs of the driver's lives are looked at: {len(said)}")
     for name, text in texts.items():
         expect("a system call was refused" not in text, f"the sandbox refused a call: {name}")
         for value in ("rotated-", "turned-", "aaaaaaaa", *tokens.SECRET):

@@ -60,9 +60,9 @@ struct kube_request {
  * *ret (may be NULL): the answer's value tree, the caller's by tree_free; NULL with a sink.
  * Errors  by status and reason of the answer: INVALID_ARGUMENT (400, 422), UNAUTHENTICATED,
  *         PERMISSION_DENIED, NOT_FOUND (404 with a Status), ALREADY_EXISTS, ABORTED (409:
- * conflict), OUT_OF_RANGE (410: start anew), UNAVAILABLE (429 and 5xx, with retry_after_ms; a 404
- * of somebody else; a token that cannot be read), UNIMPLEMENTED (405, 415); those of the
- * connection. The text names method and path without query. */
+ *         conflict), OUT_OF_RANGE (410: start anew), UNAVAILABLE (429 and 5xx, with
+ *         retry_after_ms; a 404 of somebody else; a token that cannot be read), UNIMPLEMENTED
+ *         (405, 415); those of the connection. The text names method and path without query. */
 must_check int kube_call(struct kube_api *api, const struct kube_request *request,
                          struct tree **ret, struct error *err);
 

@@ -29,8 +29,7 @@ struct secret_run {
  * owners; by the pod itself when it has none. What is sent to the API server, also where no answer
  * came or an owner failed, and what is denied, is a line of the audit. Blocks for some calls.
  * Errors: with *ret INVALID those of secret_object_check and secret_data_make, or a file that is
- * not there; else those of secret_apply; FAILED_PRECONDITION while the pod is not
- * known. */
+ * not there; else those of secret_apply; FAILED_PRECONDITION while the pod is not known. */
 must_check int secret_run(const struct secret_run *run, size_t place, enum secret_result *ret,
                           struct error *err);
 

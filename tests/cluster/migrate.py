@@ -240,9 +240,13 @@ def a_release_of_helm_goes_back_and_forward_again(world):
     expect_equal(world.picture(CHARTS), world.picture_of_old, "the release")
     expect_equal(world.daemonset(f"{CHARTS}-windows")["spec"], world.windows["spec"], "the Windows DaemonSet")
     expect_equal(world.get(f"/apis/admissionregistration.k8s.io/v1/{POLICIES}")["items"], [], "policies")
+    world.shell("helm upgrade csi old-chart -n kube-system --reuse-values --set windows.enabled=false")
     before = world.daemonset(CHARTS)
-    world.follow("A release of Helm, in place")
+    world.follow("A release of Helm, in place", 0)
     expect_ours(world, CHARTS, before, OURS)
+    expect_rights(world, OLD_WRITES | OLD_REFRESHES | OLD_SYNCS, (), "of nodes whose pod has not been replaced yet")
+    world.follow("A release of Helm, in place", 1)
+    expect_rights(world, (), OLD_WRITES | OLD_REFRESHES | OLD_SYNCS, "once over, without Windows")
     world.follow("Back", 1)
 
 

@@ -49,9 +49,13 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- if eq $owner (printf "%s/%s" $release.Namespace $release.Name) }}true{{ end }}
 {{- end -}}
 
-{{- /* (context): "true" where drivers of the release before run by our account: not all nodes are over, or Windows. */ -}}
+{{- /* (context): "true" where drivers of the release before run by our account: this upgrade takes their place, not all
+       nodes are over, or Windows has them. */ -}}
 {{- define "locket.old" -}}
-{{- if or .Values.locket.oldDriver .Values.windows.enabled }}true{{ end }}
+{{- $there := lookup "apps/v1" "DaemonSet" .Release.Namespace (include "locket.fullname" .) }}
+{{- $names := list "agent" }}
+{{- with $there }}{{ $names = list }}{{ range .spec.template.spec.containers }}{{ $names = append $names .name }}{{ end }}{{ end }}
+{{- if or .Values.locket.oldDriver .Values.windows.enabled (not (has "agent" $names)) }}true{{ end }}
 {{- end -}}
 
 {{- define "locket.image" -}}

@@ -4,6 +4,7 @@
 #include "driver/volume/foreign.h"
 #include "driver/volume/provider_survey.h"
 #include "driver/volume/rollback.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/net/rpc_server.h"
 
@@ -96,8 +97,13 @@ void admin_survey(Locket__Admin__V1__Admin_Service *service,
 /* --- prepare-rollback --------------------------------------------------------------------------
  */
 
+/* How long all volumes together are waited for that somebody works on: a fetch seldom takes longer,
+ * and one that hangs is told. */
+enum { ROLLBACK_WAIT_MS = 10 * MS_PER_S };
+
 struct rollback_job {
     struct lifecycle *app;
+    int64_t until_ms; /* monotonic */
     Locket__Admin__V1__PrepareRollbackResponse_Closure reply;
     void *call;
     RollbackResult **results;
@@ -122,8 +128,10 @@ static void prepare_one(void *arg, struct volume *v)
     pthread_mutex_unlock(&v->lock);
     if (!published)
         return;
-    if (rollback_prepare(job->app, v, &changed, &err) == 0)
+    if (rollback_prepare(job->app, v, job->until_ms, &changed, &err) == 0)
         log_event(LOG_INFO, "ready for the driver before", WITH_TEXT(KEY_VOLUME, v->id));
+    else if (volume_is_leaving(v))
+        return;
     row = xmalloc(sizeof(*row));
     locket__admin__v1__rollback_result__init(row);
     pthread_mutex_lock(&v->lock);
@@ -144,6 +152,7 @@ static void run_rollback(void *arg)
     Locket__Admin__V1__PrepareRollbackResponse out =
         LOCKET__ADMIN__V1__PREPARE_ROLLBACK_RESPONSE__INIT;
 
+    job->until_ms = clock_mono_ms() + ROLLBACK_WAIT_MS;
     volume_table_each(job->app->volumes, prepare_one, job);
     out.n_results = job->count;
     out.results = job->results;

@@ -119,7 +119,8 @@ static int steps(struct operation *op, bool *ret_changed, struct error *err)
     return FAULT("rollback.end", err);
 }
 
-int rollback_prepare(struct lifecycle *app, struct volume *v, bool *ret_changed, struct error *err)
+int rollback_prepare(struct lifecycle *app, struct volume *v, int64_t until_ms, bool *ret_changed,
+                     struct error *err)
 {
     struct operation op autooperation;
     int result;
@@ -127,7 +128,7 @@ int rollback_prepare(struct lifecycle *app, struct volume *v, bool *ret_changed,
     *ret_changed = false;
     operation_init(&op, app);
     op.volume = volume_ref(v);
-    if (volume_begin(v, &op.cancel, err) < 0)
+    if (volume_begin_by(v, until_ms, &op.cancel, err) < 0)
         return -1;
     result = steps(&op, ret_changed, err);
     volume_end(v);

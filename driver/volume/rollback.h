@@ -9,13 +9,14 @@
 
 #include "driver/volume/lifecycle.h"
 
-/* Waits for the grace of an earlier swap; folds; gives the tmpfs the size that the kernel gives one
+/* Waits for whoever works on the volume, until a monotonic time, in milliseconds, and for the grace
+ * of an earlier swap; folds; gives the tmpfs the size that the kernel gives one
  * of which none is asked; opens the folder of a writing provider as such a tmpfs is; records that
  * the limits are not ours any more. From then on no old generation is left beside a new one while
  * this process lives. Idempotent; a reader sees no change. *ret_changed: was there anything to do?
- * Errors: ABORTED while somebody works on the volume; UNAVAILABLE when it is not whole; those of
- * the steps. */
-must_check int rollback_prepare(struct lifecycle *app, struct volume *v, bool *ret_changed,
-                                struct error *err);
+ * Errors: ABORTED when somebody still works on the volume by then, or it is leaving; UNAVAILABLE
+ * when it is not whole; those of the steps. */
+must_check int rollback_prepare(struct lifecycle *app, struct volume *v, int64_t until_ms,
+                                bool *ret_changed, struct error *err);
 
 #endif

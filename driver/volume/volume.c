@@ -82,18 +82,37 @@ static int busy(const struct volume *v, struct error *err)
     return error_reason(err, "Busy");
 }
 
+/* Caller holds the lock. */
+static int begin(struct volume *v, struct cancel *work, struct error *err)
+{
+    if (v->state != VOLUME_IDLE)
+        return busy(v, err);
+    v->state = VOLUME_FETCHING;
+    v->work = work;
+    free(take(v->form));
+    return 0;
+}
+
 int volume_begin(struct volume *v, struct cancel *work, struct error *err)
 {
-    int result = 0;
+    int result;
 
     pthread_mutex_lock(&v->lock);
-    if (v->state == VOLUME_IDLE) {
-        v->state = VOLUME_FETCHING;
-        v->work = work;
-        free(take(v->form));
-    } else {
-        result = busy(v, err);
-    }
+    result = begin(v, work, err);
+    pthread_mutex_unlock(&v->lock);
+    return result;
+}
+
+int volume_begin_by(struct volume *v, int64_t until_ms, struct cancel *work, struct error *err)
+{
+    struct timespec until = clock_mono_timespec(until_ms);
+    int late = 0;
+    int result;
+
+    pthread_mutex_lock(&v->lock);
+    while ((v->state == VOLUME_FETCHING || v->state == VOLUME_WRITING) && !late)
+        late = pthread_cond_clockwait(&v->calmer, &v->lock, CLOCK_MONOTONIC, &until);
+    result = begin(v, work, err);
     pthread_mutex_unlock(&v->lock);
     return result;
 }
@@ -143,6 +162,7 @@ bool volume_leave(struct volume *v)
     v->state = VOLUME_LEAVING;
     if (mine && v->work)
         cancel_raise(v->work);
+    (void)pthread_cond_broadcast(&v->calmer); /* for whoever waits to begin */
     pthread_mutex_unlock(&v->lock);
     return mine;
 }

@@ -90,6 +90,11 @@ void volume_unref_at(struct volume **slot);
  * ABORTED when somebody else has it, or the volume is leaving. */
 must_check int volume_begin(struct volume *v, struct cancel *work, struct error *err);
 
+/* As volume_begin, but waits for whoever works on it, until a monotonic time, in milliseconds.
+ * Blocks. ABORTED when it is not idle by then; at once when it is leaving. */
+must_check int volume_begin_by(struct volume *v, int64_t until_ms, struct cancel *work,
+                               struct error *err);
+
 /* FETCHING -> WRITING, unless an unpublish has come: then ABORTED, and nothing may be touched any
  * more. */
 must_check int volume_begin_write(struct volume *v, struct error *err);

@@ -45,6 +45,11 @@ def hang(request, context):
     return answer([])
 
 
+def take_a_second(request, context):
+    STOP.wait(1)
+    return answer([("a", b"late")])
+
+
 def tell_request(request, _context):
     """What was asked, as a file."""
     told = {"versions": {v.id: v.version for v in request.current_object_version},
@@ -57,6 +62,7 @@ BEHAVIOURS = {
     "none": lambda r, c: answer([], versions=False),
     "write": write_itself,
     "hang": hang,
+    "late": take_a_second,
     "echo": fail(grpc.StatusCode.INTERNAL, lambda r: "cannot do " + r.attributes + r.secrets),
     "tell": tell_request,
     "denied": fail(grpc.StatusCode.PERMISSION_DENIED, "no"),

@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """To Locket from the driver before, and back: what is told before, and volumes that live on."""
+import concurrent.futures
 import json
 import os
 import pathlib
 import socket
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 # pylint: disable=wrong-import-position
@@ -322,6 +324,42 @@ def prepare_rollback_is_idempotent_and_ours_rotates_on_without_an_old_generation
         pod.unpublish()
     done, results = prepare(world)
     expect_equal((done.returncode, results), (0, {}), "no volume, nothing to do")
+
+
+def working_volume(world, pool, behave):
+    """A volume in the middle of a refresh: its pod, and the refresh."""
+    world.node.write_class("turns", "odd", {"behave": "fine"})
+    pod = Pod(world.node, behave).must_publish("turns")
+    world.node.write_class("turns", "odd", {"behave": behave})
+    refresh = pool.submit(world.node.refresh, pod)
+    harness.wait_until(lambda: [v["state"] for v in world.list() if v["volume_id"] == pod.volume_id] == ["fetching"],
+                       10, "a refresh under way")
+    return pod, refresh
+
+
+@test
+def prepare_rollback_waits_for_who_works_on_a_volume(world):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pod, refresh = working_volume(world, pool, "late")
+        done, results = prepare(world)
+        expect_equal((done.returncode, results[pod.volume_id]["changed"]), (0, True), done.stderr)
+        expect_equal(refresh.result()["changed"], True, "what was under way came to its end")
+    expect_equal(len(list(pod.target.glob("..2*"))), 1, "generations")
+    pod.unpublish()
+
+
+@test
+def prepare_rollback_does_not_wait_for_a_volume_that_leaves(world):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        pod, refresh = working_volume(world, pool, "hang")
+        began, preparing = time.monotonic(), pool.submit(prepare, world)
+        time.sleep(0.5)
+        expect(not preparing.done(), "it does not wait")
+        pod.unpublish()
+        done, results = preparing.result()
+        expect_equal((done.returncode, results), (0, {}), done.stderr)
+        expect(time.monotonic() - began < 5, "it waits for what has left")
+        expect(refresh.result()["code"] != "OK", "a refresh of what has left")
 
 
 @test

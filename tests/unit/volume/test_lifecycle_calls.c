@@ -320,7 +320,7 @@ static int hand_back(struct error *err)
 
     if (!v)
         return error_set(err, CODE_NOT_FOUND, "no such volume");
-    return rollback_prepare(&w.app, v, &changed, err);
+    return rollback_prepare(&w.app, v, 0, &changed, err);
 }
 
 static int unpublish(struct error *err)

@@ -7,6 +7,7 @@ const struct metric_row agent_metric_rows[AM_COUNT] = {
                           .help = "Kubernetes Secrets written from volumes.",
                           .labels = { "provider", "os_type" } },
     [AM_SYNC_SECRET_SECONDS] = { .name = "k8s_secret_duration_sec",
+                                 .spelled = "k8s_secret_duration_seconds",
                                  .kind = METRIC_HISTOGRAM,
                                  .help = "Seconds to write a Kubernetes Secret.",
                                  .labels = { "os_type" },

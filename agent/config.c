@@ -24,6 +24,9 @@ static const struct option_row rows[] = {
       "serve /healthz, /livez and /readyz there; empty: do not" },
     { "metrics-addr", OPTION_TEXT, AT(metrics_addr), ":8095", "HOST:PORT",
       "serve /metrics there; empty: do not" },
+    { "spell-metric-units", OPTION_BOOL, AT(spell_units), NULL, NULL,
+      "metrics named _seconds where the Secrets Store CSI Driver has _sec; give it to the driver, "
+      "too" },
     { "remove-startup-taint", OPTION_BOOL, AT(remove_taint), NULL, NULL,
       "take the taint <driver name>/agent-not-ready from the node once kubelet has confirmed the "
       "driver" },

@@ -15,6 +15,7 @@ struct agent_config {
     char *token_folder;
     char *health_addr;
     char *metrics_addr;
+    bool spell_units;
     bool remove_taint;
     char *audit_log;
     char *audit_key;

@@ -185,6 +185,8 @@ static int build(struct program *p, struct error *err)
         agent_sandbox_enter(&p->config, &kube, err) < 0)
         return -1;
     p->metrics = metrics_new(agent_metric_rows, AM_COUNT);
+    if (p->config.spell_units)
+        metrics_spell_units(p->metrics);
     counted = (struct kube_api_metrics){ p->metrics, AM_API_REQUESTS, AM_API_THROTTLED_SECONDS };
     statuses.metrics = (struct pod_status_metrics){ p->metrics, AM_STATUS_WRITES };
     events = (struct events_metrics){ p->metrics, AM_EVENTS };

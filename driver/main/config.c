@@ -93,6 +93,9 @@ static const struct option_row rows[] = {
       "publish nothing new while locket-agent cannot write its audit; needs --agent-socket" },
     { "volume-metrics", OPTION_BOOL, AT(volume_metrics), NULL, NULL,
       "metrics per volume too: age, next refresh, failures; of 250 volumes at most" },
+    { "spell-metric-units", OPTION_BOOL, AT(spell_units), NULL, NULL,
+      "metrics named _seconds where the Secrets Store CSI Driver has _sec; give it to the agent, "
+      "too" },
     { "sandbox", OPTION_TEXT, AT(sandbox_switch), SANDBOX_DEFAULT, "on|off",
       "give up capabilities and system calls before serving" },
 #ifdef LOCKET_FAULTS

@@ -38,6 +38,7 @@ struct config {
     bool require_readonly;
     bool audit_fail_closed;
     bool volume_metrics;
+    bool spell_units;
     char *sandbox_switch;
     bool list_faults; /* test builds */
 

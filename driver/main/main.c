@@ -139,6 +139,8 @@ static int build(struct program *p, struct error *err)
         return -1;
     make_provider_folder();
     p->app.metrics = metrics_new(volume_metric_rows, VM_COUNT);
+    if (c->spell_units)
+        metrics_spell_units(p->app.metrics);
     p->app.source = make_source(c, &p->app);
     lifecycle_start(&p->app);
     return recovery_run(&p->app, err);

@@ -25,6 +25,7 @@ struct metrics {
     pthread_mutex_t lock;
     const struct metric_row *rows;
     size_t count;
+    bool spell_units;
     struct series **series; /* per row; guarded by lock */
 };
 
@@ -124,6 +125,11 @@ struct metrics *metrics_new(const struct metric_row *rows, size_t count)
     return m;
 }
 
+void metrics_spell_units(struct metrics *m)
+{
+    m->spell_units = true;
+}
+
 void metrics_add(struct metrics *m, size_t row, const char *const *values, double amount)
 {
     pthread_mutex_lock(&m->lock);
@@ -180,13 +186,13 @@ static int by_labels(const struct series *a, const struct series *b)
     return strcmp(a->labels, b->labels);
 }
 
-static void write_plain(const struct metric_row *row, const struct series *s, struct strbuf *out)
+static void write_plain(const char *name, const struct series *s, struct strbuf *out)
 {
-    strbuf_printf(out, "%s%s%s%s %.17g\n", row->name, *s->labels ? "{" : "", s->labels,
+    strbuf_printf(out, "%s%s%s%s %.17g\n", name, *s->labels ? "{" : "", s->labels,
                   *s->labels ? "}" : "", s->value);
 }
 
-static void write_histogram(const struct metric_row *row, const struct series *s,
+static void write_histogram(const char *name, const struct metric_row *row, const struct series *s,
                             struct strbuf *out)
 {
     const char *comma = *s->labels ? "," : "";
@@ -194,14 +200,14 @@ static void write_histogram(const struct metric_row *row, const struct series *s
 
     for (size_t i = 0; i < row->bucket_count; i++) {
         total += s->cells[i];
-        strbuf_printf(out, "%s_bucket{%s%sle=\"%.15g\"} %" PRIu64 "\n", row->name, s->labels, comma,
+        strbuf_printf(out, "%s_bucket{%s%sle=\"%.15g\"} %" PRIu64 "\n", name, s->labels, comma,
                       row->buckets[i], total);
     }
-    strbuf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", row->name, s->labels, comma,
+    strbuf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, s->labels, comma,
                   s->count);
-    strbuf_printf(out, "%s_sum%s%s%s %.17g\n", row->name, *s->labels ? "{" : "", s->labels,
+    strbuf_printf(out, "%s_sum%s%s%s %.17g\n", name, *s->labels ? "{" : "", s->labels,
                   *s->labels ? "}" : "", s->value);
-    strbuf_printf(out, "%s_count%s%s%s %" PRIu64 "\n", row->name, *s->labels ? "{" : "", s->labels,
+    strbuf_printf(out, "%s_count%s%s%s %" PRIu64 "\n", name, *s->labels ? "{" : "", s->labels,
                   *s->labels ? "}" : "", s->count);
 }
 
@@ -212,17 +218,17 @@ void metrics_write(struct metrics *m, struct strbuf *out)
     pthread_mutex_lock(&m->lock);
     for (size_t i = 0; i < m->count; i++) {
         const struct metric_row *row = &m->rows[i];
+        const char *name = m->spell_units && row->spelled ? row->spelled : row->name;
 
         if (!m->series[i])
             continue;
-        strbuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name,
-                      kinds[row->kind]);
+        strbuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, row->help, name, kinds[row->kind]);
         HASH_SORT(m->series[i], by_labels);
         for (const struct series *s = m->series[i]; s; s = s->hh.next) {
             if (row->kind == METRIC_HISTOGRAM)
-                write_histogram(row, s, out);
+                write_histogram(name, row, s, out);
             else
-                write_plain(row, s, out);
+                write_plain(name, s, out);
         }
     }
     pthread_mutex_unlock(&m->lock);

@@ -20,7 +20,8 @@ enum {
 };
 
 struct metric_row {
-    const char *name; /* as exposed, such as node_publish_total */
+    const char *name;    /* as exposed, such as node_publish_total */
+    const char *spelled; /* where its unit is abbreviated: the name with all of it; else NULL */
     enum metric_kind kind;
     const char *help;
     const char *labels[METRIC_LABELS_MAX]; /* names; NULL-ended when fewer */
@@ -37,6 +38,10 @@ struct metrics;
 /* A registry over a static table; rows are referred to by index. Ownership: metrics_free. */
 struct metrics *metrics_new(const struct metric_row *rows, size_t count);
 void metrics_free(struct metrics *m);
+
+/* From now on names are written with their units spelled out, as Prometheus wishes. Call it before
+ * others use the registry. */
+void metrics_spell_units(struct metrics *m);
 
 /* values: one text per label of the row, in its order (NULL is ""). */
 void metrics_add(struct metrics *m, size_t row, const char *const *values, double amount);

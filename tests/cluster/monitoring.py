@@ -5,7 +5,6 @@ answer, every rule can be evaluated, and what is shown is true."""
 import json
 import pathlib
 import signal
-import subprocess
 import sys
 import time
 
@@ -13,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
 from harness import accepts, expect, expect_equal, free_ports, run_tests, test, wait_until
-from monitoring import FOLDER, Prometheus, expressions
+from monitoring import FOLDER, Prometheus, expressions, metric_wishes
 from objects import provider_class
 from world import World
 
@@ -35,6 +34,15 @@ class Watched(World):
         super().__init__(programs)
         self.prometheus = Prometheus(programs, free_ports(1)[0], self.metrics)
         self.rounds = 0
+
+    def restart(self, *flags):
+        """Agent and driver, with these flags more."""
+        for program in ("driver", "agent"):
+            self.programs.stop(program)
+        self.node.flags += flags
+        self.agent_flags += flags
+        self.start_agent()
+        self.node.start()
 
     def start_telling_provider(self):
         """A store that lends, one whose leases end, and one whose versions are the same everywhere."""
@@ -128,15 +136,16 @@ def every_rule_can_be_evaluated(world):
     expect(0 < share < 1, f"a ratio of {share}")
 
 
+UPSTREAMS = ["k8s_secret_duration_sec", "rotation_reconcile_duration_sec"]
+
+
 @test
 def promtool_has_no_wish_but_two_units(world):
-    done = subprocess.run(["promtool", "check", "metrics"], input=world.text(), text=True,
-                          capture_output=True, check=False)
-    upstreams = ("rotation_reconcile_duration_sec ", "k8s_secret_duration_sec ")
-    wishes = [line for line in (done.stdout + done.stderr).splitlines()
-              if not (line.startswith(upstreams) and "abbreviated units" in line)]
-    expect_equal(wishes, [], "promtool check metrics")
-    names = [line.split()[2] for line in world.text().splitlines() if line.startswith("# TYPE ")]
+    page = world.text()
+    wishes = metric_wishes(page)
+    expect_equal(sorted(wishes), UPSTREAMS, f"metrics that promtool would have otherwise: {wishes}")
+    expect(all("abbreviated units" in wish for wish in wishes.values()), f"{wishes}")
+    names = [line.split()[2] for line in page.splitlines() if line.startswith("# TYPE ")]
     expect_equal(len(names), len(set(names)), "metrics told once")
 
 
@@ -195,6 +204,21 @@ def counts_are_those_of_what_was_done(world):
     expect_equal([count(name) - before[name] for name in names], [3, 3, 1], "counted")
     expect_equal(world.series("locket_registration"), {'{state="registered"}': 0, '{state="pending"}': 1},
                  "a driver that no kubelet has asked")
+
+
+@test
+def promtool_has_no_wish_where_units_are_spelled_out(world):
+    world.restart("--spell-metric-units")
+    spelled = [f"{name}onds_count" for name in UPSTREAMS]
+
+    def told():
+        world.be_busy()
+        page = world.text()
+        return page if all(sum(world.series(name, page).values()) > 0 for name in spelled) else None
+
+    page = wait_until(told, 30, "a refresh and a Secret under their spelled names")
+    expect_equal(metric_wishes(page), {}, "what promtool would have otherwise")
+    expect_equal([name for name in UPSTREAMS if name + " " in page or name + "_" in page], [], "other names")
 
 
 @test

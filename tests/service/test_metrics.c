@@ -106,6 +106,30 @@ static void no_name_is_used_twice(void **state)
         }
 }
 
+/* The names with spelled units, which the page tells of in a sentence. */
+static void what_is_spelled_out_is_a_name_of_its_own_in_the_page(void **state)
+{
+    autofree char *page = read_page();
+    size_t spelled = 0;
+
+    (void)state;
+    for (size_t t = 0; t < COUNT_OF(tables); t++)
+        for (size_t i = 0; i < tables[t].count; i++) {
+            const struct metric_row *row = &tables[t].rows[i];
+            autofree char *quoted = str_printf("`%s`", row->spelled ? row->spelled : row->name);
+            size_t others = 0;
+
+            if (!strstr(page, quoted))
+                fail_msg("docs/METRICS.md lacks %s", quoted);
+            if (!row->spelled)
+                continue;
+            (void)find(row->spelled, strlen(row->spelled), &others);
+            assert_int_equal(others, 0);
+            spelled++;
+        }
+    assert_int_equal(spelled, 2);
+}
+
 /* Source: secrets-store-csi-driver v1.6.0, pkg/secrets-store/stats_reporter.go and
  * controllers/stats_reporter.go. */
 static const struct metric_row upstream[] = {
@@ -149,6 +173,7 @@ int main(void)
         cmocka_unit_test(every_metric_has_its_row_in_the_page),
         cmocka_unit_test(every_row_of_the_page_is_a_metric),
         cmocka_unit_test(no_name_is_used_twice),
+        cmocka_unit_test(what_is_spelled_out_is_a_name_of_its_own_in_the_page),
         cmocka_unit_test(upstreams_metrics_keep_names_labels_and_buckets),
     };
 

@@ -73,6 +73,7 @@ def each_alert_says_what_to_do(world):
 def rules_and_dashboard_name_only_metrics_that_there_are(world):
     known = set(re.findall(r"^\| `(\w+)` \|", world.page, re.M))
     histograms = re.findall(r"^\| `(\w+)` \| histogram", world.page, re.M)
+    histograms += [name + "onds" for name in histograms if name.endswith("_sec")]  # with --spell-metric-units
     known |= {name + end for name in histograms for end in ("_bucket", "_count", "_sum")}
     texts = [rule["expr"] for rule in world.rules] + [expr for _, expr in expressions(world.dashboard)]
     for text in texts:

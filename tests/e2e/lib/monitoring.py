@@ -5,7 +5,7 @@ import subprocess
 import urllib.parse
 import urllib.request
 
-from harness import ROOT
+from harness import ROOT, expect_equal
 
 FOLDER = ROOT / "deploy/monitoring"
 
@@ -24,6 +24,15 @@ def expressions(dashboard):
         (f"{panel['title']} {target.get('legendFormat', '')}".strip(), target["expr"])
         for panel in dashboard["panels"] for target in panel.get("targets", [])
     ]
+
+
+def metric_wishes(page):
+    """What `promtool check metrics` would have otherwise in a page of metrics, by metric."""
+    done = subprocess.run(["promtool", "check", "metrics"], input=page, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    wishes = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    expect_equal(done.returncode, 3 if wishes else 0, f"promtool's exit code ({done.stdout})")
+    return wishes
 
 
 class Prometheus:

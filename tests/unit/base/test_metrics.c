@@ -100,6 +100,48 @@ static void series_are_sorted_escaped_and_cumulative(void **state)
                                            "took_seconds_count{kind=\"x\"} 3\n");
 }
 
+static void units_are_spelled_out_where_that_is_wished_for(void **state)
+{
+    static const struct metric_row short_rows[] = {
+        { .name = "age_sec",
+          .spelled = "age_seconds",
+          .kind = METRIC_GAUGE,
+          .help = "Its age.",
+          .labels = { "of" } },
+        { .name = "work_sec",
+          .spelled = "work_seconds",
+          .kind = METRIC_HISTOGRAM,
+          .help = "Its work.",
+          .buckets = bounds,
+          .bucket_count = 1 },
+        { .name = "level", .kind = METRIC_GAUGE, .help = "How high it stands." },
+    };
+    struct metrics *m autometrics = metrics_new(short_rows, COUNT_OF(short_rows));
+    struct strbuf before CLEANUP(strbuf_done) = { 0 };
+    struct strbuf after CLEANUP(strbuf_done) = { 0 };
+
+    (void)state;
+    metrics_set(m, 0, VALUES("x"), 2);
+    metrics_observe(m, 1, NULL, 0.1);
+    metrics_write(m, &before);
+    assert_non_null(strstr(strbuf_text(&before), "age_sec{of=\"x\"} 2\n"));
+    assert_null(strstr(strbuf_text(&before), "seconds"));
+    metrics_spell_units(m);
+    metrics_write(m, &after);
+    assert_string_equal(strbuf_text(&after), "# HELP age_seconds Its age.\n"
+                                             "# TYPE age_seconds gauge\n"
+                                             "age_seconds{of=\"x\"} 2\n"
+                                             "# HELP work_seconds Its work.\n"
+                                             "# TYPE work_seconds histogram\n"
+                                             "work_seconds_bucket{le=\"0.1\"} 1\n"
+                                             "work_seconds_bucket{le=\"+Inf\"} 1\n"
+                                             "work_seconds_sum 0.10000000000000001\n"
+                                             "work_seconds_count 1\n"
+                                             "# HELP level How high it stands.\n"
+                                             "# TYPE level gauge\n"
+                                             "level 0\n");
+}
+
 static void values_can_be_asked(void **state)
 {
     struct metrics *m autometrics = metrics_new(rows, COUNT_OF(rows));
@@ -192,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_labels_zero_is_shown_from_the_start),
         cmocka_unit_test(series_are_sorted_escaped_and_cumulative),
+        cmocka_unit_test(units_are_spelled_out_where_that_is_wished_for),
         cmocka_unit_test(values_can_be_asked),
         cmocka_unit_test(series_above_the_ceiling_are_counted_as_other),
         cmocka_unit_test(threads_lose_no_count),

@@ -72,6 +72,51 @@ static void the_interval_parameter_goes_before_the_annotation(void **state)
     assert_string_equal(c->ns, "default");
 }
 
+/* Each differs from `as_it_was` in one thing that is asked for, or in none. */
+#define ASKS "spec: {provider: vault, parameters: {roleName: web}}\n"
+#define EVERY(interval) "metadata: {name: app, annotations: {rotationPollInterval: " interval "}}\n"
+
+static const char as_it_was[] = HEAD EVERY("5m") ASKS;
+
+static const struct {
+    const char *says;
+    const char *text;
+    bool same;
+} edits[] = {
+    { "the same text", HEAD EVERY("5m") ASKS, true },
+    { "the same interval in other words", HEAD EVERY("300s") ASKS, true },
+    { "another interval, by its annotation alone", HEAD EVERY("6m") ASKS, false },
+    { "no interval any more", HEAD META ASKS, false },
+    { "another provider", HEAD EVERY("5m") "spec: {provider: file, parameters: {roleName: web}}",
+      false },
+    { "another parameter", HEAD EVERY("5m") "spec: {provider: vault, parameters: {roleName: db}}",
+      false },
+};
+
+static struct class *class_of(const char *text)
+{
+    struct tree *t autotree = parse(text);
+    struct class *c = NULL;
+    struct error err = { 0 };
+
+    if (class_read(t, &c, &err) < 0)
+        fail_msg("%s in:\n%s", err.msg, text);
+    return c;
+}
+
+static void a_class_is_edited_when_one_thing_is_that_it_asks_for(void **state)
+{
+    struct class *before autoclass = class_of(as_it_was);
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(edits); i++) {
+        struct class *after autoclass = class_of(edits[i].text);
+
+        if (class_same(before, after) != edits[i].same)
+            fail_msg("%s: %s", edits[i].says, edits[i].same ? "edited" : "as before");
+    }
+}
+
 static const struct {
     const char *says;
     const char *text;
@@ -523,6 +568,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_class_is_read_with_all_that_a_publish_needs),
         cmocka_unit_test(the_interval_parameter_goes_before_the_annotation),
+        cmocka_unit_test(a_class_is_edited_when_one_thing_is_that_it_asks_for),
         cmocka_unit_test(what_cannot_be_read_is_refused_with_its_place_and_remedy),
         cmocka_unit_test(a_publish_is_told_what_the_class_lacks_in_the_known_words),
         cmocka_unit_test(validation_tells_every_mistake_with_its_place_and_remedy),

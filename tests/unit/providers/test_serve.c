@@ -3,6 +3,11 @@
  * A store behind the wire: what a Mount answers, and what it never does. The store is a double that
  * hands out what a test put into it, or fails with it.
  */
+/* WRAP: rpc_call_tell */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "lib/net/rpc_call.h"
 #include "lib/net/rpc_client.h"
 #include "providers/serve.h"
 #include "tests/check.h"
@@ -37,6 +42,38 @@ static int double_fetch(struct provider *self, const struct fetch_request *req, 
     file.contents = secret_copy(store.contents, strlen(store.contents));
     return fileset_add_version(ret, "b", store.version, err) < 0 ? -1
                                                                  : fileset_add(ret, &file, err);
+}
+
+/* --- what the thread of a Mount has left on its stack when it tells of it ----------------------
+ */
+
+enum { STACK_BELOW = 32 << 10, STACK_BYTES = 64 << 10 };
+
+static struct {
+    int mem; /* -1: nobody looks */
+    size_t found;
+} stack = { .mem = -1 };
+
+/* By the kernel: what has returned is nobody's to read. Calls nothing else that would write over
+ * it. */
+static void look_at_stack(void)
+{
+    static char seen[STACK_BYTES];
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    ssize_t len = pread(stack.mem, seen, sizeof(seen), (off_t)(here - STACK_BELOW));
+
+    if (len > STACK_BELOW && memmem(seen, (size_t)len, PASSWORD, strlen(PASSWORD)))
+        stack.found++;
+}
+
+void __real_rpc_call_tell(struct rpc_call *call, const char *key, const char *value);
+void __wrap_rpc_call_tell(struct rpc_call *call, const char *key, const char *value);
+
+void __wrap_rpc_call_tell(struct rpc_call *call, const char *key, const char *value)
+{
+    if (stack.mem >= 0)
+        look_at_stack();
+    __real_rpc_call_tell(call, key, value);
 }
 
 static const struct provider_ops double_ops = { .name = "double", .fetch = double_fetch };
@@ -234,11 +271,32 @@ static void a_store_that_calls_its_answer_by_what_it_was_sent_tells_no_secret(vo
     store.request = "";
 }
 
+#define PASSWORDS PASSWORD PASSWORD PASSWORD PASSWORD
+
+static void an_id_that_is_a_secret_is_left_nowhere_on_the_stack(void **state)
+{
+    (void)state;
+    store.address = "https://vault:8200";
+    store.request = PASSWORDS "." PASSWORDS "." PASSWORDS;
+    stack.mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    assert_true(stack.mem >= 0);
+    stack.found = 0;
+    assert_string_equal(how_of_mount().request, "");
+    assert_int_equal(stack.found, 0);
+    store.address = PASSWORD; /* which is told: the search sees it */
+    assert_string_equal(how_of_mount().store, PASSWORD);
+    assert_true(stack.found > 0);
+    (void)close(stack.mem);
+    stack.mem = -1;
+    store.address = store.request = "";
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(how_it_went_is_told_beside_an_answer_and_beside_a_failure),
         cmocka_unit_test(a_store_that_calls_its_answer_by_what_it_was_sent_tells_no_secret),
+        cmocka_unit_test(an_id_that_is_a_secret_is_left_nowhere_on_the_stack),
         cmocka_unit_test(an_error_holds_nothing_of_what_was_sent),
         cmocka_unit_test(bytes_that_the_caller_has_do_not_travel_again),
     };

@@ -3,11 +3,11 @@
 
 #include <pthread.h>
 
+#include "agent/event_send.h"
 #include "agent/kube_retry.h"
 #include "lib/base/clock.h"
 #include "lib/base/hash.h"
 #include "lib/base/log.h"
-#include "lib/base/number.h"
 #include "lib/net/work.h"
 
 enum {
@@ -50,68 +50,6 @@ static void count(const struct events *e, const char *result)
 /* --- sending -----------------------------------------------------------------------------------
  */
 
-static int call(struct events *e, const char *method, const char *path, const struct strbuf *body,
-                struct tree **ret, struct error *err)
-{
-    struct kube_request request = {
-        .method = method,
-        .path = path,
-        .type = strcmp(method, "POST") == 0 ? KUBE_TYPE_JSON : KUBE_TYPE_MERGE,
-        .body = body,
-        .cancel = &e->cancel,
-    };
-
-    return kube_call(e->api, &request, ret, err);
-}
-
-/* What the object counts, as the answer to a patch tells; 1 when it does not. */
-static int64_t count_of(const struct tree *object)
-{
-    const struct tree *t = tree_get(object, "count");
-    int64_t count = 1;
-
-    if (t && t->kind == TREE_NUMBER)
-        (void)!number_parse(t->text, 1, INT32_MAX - 1, &count, NULL);
-    return count;
-}
-
-/* The Event is there already. Nobody may read it by our role; but the answer to a patch has it. */
-static int repeat(struct job *j, const char *path, struct error *err)
-{
-    struct tree *object autotree = NULL;
-    struct strbuf body autostrbuf = { 0 };
-    struct error mine = { 0 };
-
-    event_object_repeat(&j->event, j->when, 0, &body);
-    if (call(j->events, "PATCH", path, &body, &object, &mine) < 0) {
-        if (mine.code == CODE_NOT_FOUND)
-            mine.code = CODE_ABORTED; /* the server forgot it just now: it is made anew */
-        return error_copy(err, &mine);
-    }
-    strbuf_reset(&body);
-    event_object_repeat(&j->event, j->when, count_of(object) + 1, &body);
-    return call(j->events, "PATCH", path, &body, NULL, err);
-}
-
-static int send(struct job *j, struct error *err)
-{
-    struct strbuf body autostrbuf = { 0 };
-    autofree char *path = event_object_path(&j->event);
-    autofree char *name = NULL;
-    autofree char *mine = NULL;
-    struct error first = { 0 };
-
-    if (event_object_name(&j->event, &name, err) < 0)
-        return -1;
-    event_object_write(&j->event, name, j->events->node, j->when, &body);
-    if (call(j->events, "POST", path, &body, NULL, &first) == 0)
-        return 0;
-    if (first.code != CODE_ALREADY_EXISTS)
-        return error_copy(err, &first);
-    mine = str_printf("%s/%s", path, name);
-    return repeat(j, mine, err);
-}
-
 /* One that the server forgot between two calls is made anew; a token may be replaced. */
 static bool may_work_later(const struct job *j, const struct error *err)
 {
@@ -124,9 +62,11 @@ static bool may_work_later(const struct job *j, const struct error *err)
 /* Tries until it is told, or nobody will ever take it. */
 static int insist(struct job *j, struct error *err)
 {
+    struct event_send send = { j->events->api, &j->events->cancel, &j->event, j->events->node,
+                               j->when };
     int failures = 0;
 
-    while (send(j, err) < 0) {
+    while (event_send(&send, err) < 0) {
         int64_t own_ms = kube_backoff_ms(RETRY_MS, RETRY_MAX_MS, ++failures);
 
         if (!may_work_later(j, err))

@@ -3,18 +3,25 @@
 
 #include "lib/base/number.h"
 
-static int call(const struct event_send *s, const char *method, const char *path,
+static int call(struct event_send *s, const char *method, const char *path,
                 const struct strbuf *body, struct tree **ret, struct error *err)
 {
+    struct tree *refusal autotree = NULL;
+    struct error mine = { 0 };
     struct kube_request request = {
         .method = method,
         .path = path,
         .type = strcmp(method, "POST") == 0 ? KUBE_TYPE_JSON : KUBE_TYPE_MERGE,
         .body = body,
         .cancel = s->cancel,
+        .refusal = &refusal,
     };
 
-    return kube_call(s->api, &request, ret, err);
+    if (kube_call(s->api, &request, ret, &mine) == 0)
+        return 0;
+    s->spoke =
+        str_same(tree_get_text(refusal, "kind"), "Status") && mine.code != CODE_UNAUTHENTICATED;
+    return error_copy(err, &mine);
 }
 
 /* What the object counts, as the answer to a patch tells; 1 when it does not. */
@@ -29,7 +36,7 @@ static int64_t count_of(const struct tree *object)
 }
 
 /* The Event is there already. Nobody may read it by our role; but the answer to a patch has it. */
-static int repeat(const struct event_send *s, const char *path, struct error *err)
+static int repeat(struct event_send *s, const char *path, struct error *err)
 {
     struct tree *object autotree = NULL;
     struct strbuf body autostrbuf = { 0 };
@@ -46,7 +53,7 @@ static int repeat(const struct event_send *s, const char *path, struct error *er
     return call(s, "PATCH", path, &body, NULL, err);
 }
 
-int event_send(const struct event_send *send, struct error *err)
+int event_send(struct event_send *send, struct error *err)
 {
     struct strbuf body autostrbuf = { 0 };
     autofree char *path = event_object_path(send->event);

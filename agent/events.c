@@ -2,6 +2,7 @@
 #include "agent/events.h"
 
 #include <pthread.h>
+#include <utlist.h>
 
 #include "agent/event_send.h"
 #include "agent/kube_retry.h"
@@ -22,23 +23,44 @@ struct allowance {
     UT_hash_handle hh;
 };
 
-struct events {
-    struct kube_api *api;
-    char *node;
-    struct events_metrics metrics;
-    struct work_pool *pool; /* one thread: Events keep their order */
-    struct cancel cancel;
-    bool failing; /* the thread's own: said once */
-    pthread_mutex_t lock;
-    struct allowance *allowances; /* guarded by lock */
+/* Until when something is left alone, after so many failures in a row. */
+struct rest {
+    int failures;
+    int64_t until_ms; /* monotonic */
 };
 
 /* One on its way. */
 struct job {
-    struct events *events;
     struct event event; /* its texts are copies */
     int64_t put_ms;     /* monotonic */
     char when[CLOCK_STAMP_MAX];
+    struct job *prev;
+    struct job *next;
+};
+
+/* Those of one namespace, in their order. Never without any; the thread alone takes the first. */
+struct lane {
+    char *path; /* where they are */
+    struct job *jobs;
+    size_t count;
+    struct rest rest;
+    UT_hash_handle hh;
+};
+
+struct events {
+    struct kube_api *api;
+    char *node;
+    struct events_metrics metrics;
+    struct work_pool *pool; /* one thread, while any wait */
+    struct cancel cancel;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* one was put, or the agent is stopping */
+    struct lane *lanes;     /* guarded by lock, as all below */
+    size_t count;           /* in all lanes */
+    struct rest rest;       /* of the server */
+    bool running;           /* the thread looks after the lanes */
+    bool failing;           /* said once */
+    struct allowance *allowances;
 };
 
 static void count(const struct events *e, const char *result)
@@ -47,35 +69,8 @@ static void count(const struct events *e, const char *result)
         metrics_add(e->metrics.metrics, e->metrics.total, &result, 1);
 }
 
-/* --- sending -----------------------------------------------------------------------------------
+/* --- what waits --------------------------------------------------------------------------------
  */
-
-/* One that the server forgot between two calls is made anew; a token may be replaced. */
-static bool may_work_later(const struct job *j, const struct error *err)
-{
-    bool maybe =
-        code_is_maybe(err->code) || err->code == CODE_UNAUTHENTICATED || err->code == CODE_INTERNAL;
-
-    return maybe && clock_mono_ms() - j->put_ms < EVENTS_OLD_MS;
-}
-
-/* Tries until it is told, or nobody will ever take it. */
-static int insist(struct job *j, struct error *err)
-{
-    struct event_send send = { j->events->api, &j->events->cancel, &j->event, j->events->node,
-                               j->when };
-    int failures = 0;
-
-    while (event_send(&send, err) < 0) {
-        int64_t own_ms = kube_backoff_ms(RETRY_MS, RETRY_MAX_MS, ++failures);
-
-        if (!may_work_later(j, err))
-            return -1;
-        if (!cancel_sleep_ms(&j->events->cancel, kube_retry_ms(own_ms, err)))
-            return error_set(err, CODE_CANCELLED, "the agent is stopping");
-    }
-    return 0;
-}
 
 static void job_free(struct job *j)
 {
@@ -88,19 +83,129 @@ static void job_free(struct job *j)
     free(j);
 }
 
-static void job_run(void *arg)
+/* Caller holds the lock. The lane goes with its last one. */
+static void finish(struct events *e, struct lane *l, struct job *j, const char *result)
 {
-    struct job *j = arg;
-    struct events *e = j->events;
-    struct error err = { 0 };
-    bool failed = cancel_is_raised(&e->cancel) || insist(j, &err) < 0;
-
-    count(e, failed ? "failed" : "written");
-    if (failed && err.code && err.code != CODE_CANCELLED && !e->failing)
-        log_failure(LOG_WARN, "an Event was refused", KEY_POD, j->event.name, &err);
-    e->failing = failed;
+    DL_DELETE(l->jobs, j);
+    l->count--;
+    e->count--;
     job_free(j);
-    (void)cancel_sleep_ms(&e->cancel, EVENTS_PACE_MS);
+    count(e, result);
+    if (l->jobs)
+        return;
+    HASH_DEL(e->lanes, l);
+    free(l->path);
+    free(l);
+}
+
+/* Whose turn is first; NULL: nothing waits. Caller holds the lock. */
+static struct lane *first_lane(const struct events *e)
+{
+    struct lane *first = e->lanes;
+
+    for (struct lane *l = e->lanes; l; l = l->hh.next)
+        if (l->rest.until_ms < first->rest.until_ms)
+            first = l;
+    return first;
+}
+
+/* Waits for its turn, too. NULL: nothing waits any more, or the agent is stopping. Caller holds the
+ * lock. */
+static struct lane *next_lane(struct events *e)
+{
+    struct lane *l;
+
+    while ((l = first_lane(e)) && !cancel_is_raised(&e->cancel)) {
+        const struct rest *longer = l->rest.until_ms > e->rest.until_ms ? &l->rest : &e->rest;
+        struct timespec until = clock_mono_timespec(longer->until_ms);
+
+        if (longer->until_ms <= clock_mono_ms())
+            return l;
+        (void)pthread_cond_clockwait(&e->changed, &e->lock, CLOCK_MONOTONIC, &until);
+    }
+    return NULL;
+}
+
+/* --- sending -----------------------------------------------------------------------------------
+ */
+
+/* One that the server forgot between two calls is made anew; a token may be replaced. */
+static bool may_work_later(const struct error *err)
+{
+    return code_is_maybe(err->code) || err->code == CODE_UNAUTHENTICATED ||
+           err->code == CODE_INTERNAL;
+}
+
+static void rest_for(struct rest *rest, int64_t ms)
+{
+    *rest = (struct rest){ .until_ms = clock_mono_ms() + ms };
+}
+
+static void rest_longer(struct rest *rest, const struct error *err)
+{
+    int64_t own_ms = kube_backoff_ms(RETRY_MS, RETRY_MAX_MS, ++rest->failures);
+
+    rest->until_ms = clock_mono_ms() + kube_retry_ms(own_ms, err);
+}
+
+/* Its first one is tried again. Caller holds the lock. */
+static void put_off(struct events *e, struct lane *l, bool spoke, const struct error *err)
+{
+    struct rest *whose = spoke ? &l->rest : &e->rest;
+
+    if (!whose->failures)
+        log_failure(LOG_WARN, "an Event could not be told: tried again, for an hour at most",
+                    KEY_POD, l->jobs->event.name, err);
+    rest_longer(&l->rest, err);
+    if (spoke)
+        rest_for(&e->rest, EVENTS_PACE_MS);
+    else
+        rest_longer(&e->rest, err);
+}
+
+/* Its first one was told, or nobody will ever take it. Caller holds the lock. */
+static void settle(struct events *e, struct lane *l, const struct error *err)
+{
+    if (err->code && !e->failing)
+        log_failure(LOG_WARN, "an Event was refused", KEY_POD, l->jobs->event.name, err);
+    e->failing = err->code != CODE_OK;
+    rest_for(&l->rest, 0);
+    rest_for(&e->rest, EVENTS_PACE_MS);
+    finish(e, l, l->jobs, err->code ? "failed" : "written");
+}
+
+/* Caller holds the lock, which is let go of meanwhile. */
+static void try_first(struct events *e, struct lane *l)
+{
+    struct job *j = l->jobs;
+    struct event_send send = { e->api, &e->cancel, &j->event, e->node, j->when, false };
+    struct error err = { 0 };
+
+    (void)pthread_mutex_unlock(&e->lock);
+    (void)!event_send(&send, &err);
+    (void)pthread_mutex_lock(&e->lock);
+    if (cancel_is_raised(&e->cancel) && err.code)
+        return; /* events_free has them all */
+    if (may_work_later(&err))
+        put_off(e, l, send.spoke, &err);
+    else
+        settle(e, l, &err);
+}
+
+/* The thread, as long as any wait. */
+static void run(void *arg)
+{
+    struct events *e = arg;
+    struct lane *l;
+
+    (void)pthread_mutex_lock(&e->lock);
+    while ((l = next_lane(e)))
+        if (clock_mono_ms() - l->jobs->put_ms < EVENTS_OLD_MS)
+            try_first(e, l);
+        else
+            finish(e, l, l->jobs, "failed");
+    e->running = false;
+    (void)pthread_mutex_unlock(&e->lock);
 }
 
 /* --- who may have one --------------------------------------------------------------------------
@@ -140,40 +245,33 @@ static struct allowance *allowance_of(struct events *e, const char *uid, int64_t
     return a;
 }
 
+/* Caller holds the lock. */
 static bool spend(struct events *e, const char *uid)
 {
     int64_t now = clock_mono_ms();
-    struct allowance *a;
+    struct allowance *a = allowance_of(e, uid, now);
     bool may;
 
-    (void)pthread_mutex_lock(&e->lock);
-    a = allowance_of(e, uid, now);
     if (a && a->spent_until_ms < now)
         a->spent_until_ms = now;
     may = !a || a->spent_until_ms - now <= (int64_t)EVENTS_POD_REFILL_MS * (EVENTS_POD_BURST - 1);
     if (a && may)
         a->spent_until_ms += EVENTS_POD_REFILL_MS;
-    (void)pthread_mutex_unlock(&e->lock);
     return may;
 }
+
+/* --- putting -----------------------------------------------------------------------------------
+ */
 
 static char *copy(const char *text)
 {
     return text ? xstrdup(text) : NULL;
 }
 
-void events_put(struct events *events, const struct event *event)
+static struct job *job_new(const struct event *event)
 {
-    struct job *j;
+    struct job *j = xcalloc(1, sizeof(*j));
 
-    if (!events)
-        return;
-    if (!spend(events, event->uid)) {
-        count(events, "limited");
-        return;
-    }
-    j = xcalloc(1, sizeof(*j));
-    j->events = events;
     j->put_ms = clock_mono_ms();
     j->event = (struct event){
         .reason = event->reason,
@@ -185,10 +283,80 @@ void events_put(struct events *events, const struct event *event)
         .note = copy(event->note),
     };
     stamp_format(clock_unix_ms(), j->when);
-    if (work_submit(events->pool, job_run, j, NULL) == 0)
+    return j;
+}
+
+/* For one more of a lane of so many. False: no other has more, and would still. Caller holds the
+ * lock. */
+static bool make_room(struct events *e, size_t mine)
+{
+    struct lane *most = NULL;
+    size_t count = mine + 1;
+
+    if (e->count < EVENTS_QUEUE_MAX)
+        return true;
+    for (struct lane *l = e->lanes; l; l = l->hh.next)
+        if (l->count > count) {
+            most = l;
+            count = l->count;
+        }
+    if (!most)
+        return false;
+    finish(e, most, most->jobs->prev, "dropped"); /* of two at least: not the one under way */
+    return true;
+}
+
+/* False: there is no thread. Caller holds the lock. */
+static bool keep_running(struct events *e)
+{
+    e->running = e->running || work_submit(e->pool, run, e, NULL) == 0;
+    (void)pthread_cond_signal(&e->changed);
+    return e->running;
+}
+
+/* Takes the path over. Caller holds the lock. */
+static struct lane *lane_new(struct events *e, char *path)
+{
+    struct lane *l = xcalloc(1, sizeof(*l));
+
+    l->path = path;
+    rest_for(&l->rest, 0);
+    HASH_ADD_KEYPTR(hh, e->lanes, l->path, strlen(l->path), l);
+    return l;
+}
+
+/* NULL; or why not. Caller holds the lock. */
+static const char *put(struct events *e, const struct event *event)
+{
+    autofree char *path = event_object_path(event);
+    struct lane *l = NULL;
+    struct job *j;
+
+    if (!spend(e, event->uid))
+        return "limited";
+    HASH_FIND_STR(e->lanes, path, l);
+    if (!make_room(e, l ? l->count : 0) || !keep_running(e))
+        return "dropped";
+    if (!l)
+        l = lane_new(e, take(path));
+    j = job_new(event);
+    DL_APPEND(l->jobs, j);
+    l->count++;
+    e->count++;
+    return NULL;
+}
+
+void events_put(struct events *events, const struct event *event)
+{
+    const char *why_not;
+
+    if (!events)
         return;
-    count(events, "dropped");
-    job_free(j);
+    (void)pthread_mutex_lock(&events->lock);
+    why_not = put(events, event);
+    (void)pthread_mutex_unlock(&events->lock);
+    if (why_not)
+        count(events, why_not);
 }
 
 /* --- begin and end -----------------------------------------------------------------------------
@@ -197,9 +365,7 @@ void events_put(struct events *events, const struct event *event)
 struct events *events_new(struct kube_api *api, const char *node_name,
                           const struct events_metrics *metrics)
 {
-    struct work_pool_config pool = { .name = "events",
-                                     .threads_max = 1,
-                                     .queue_max = EVENTS_QUEUE_MAX };
+    struct work_pool_config pool = { .name = "events", .threads_max = 1, .queue_max = 1 };
     struct events *e = xcalloc(1, sizeof(*e));
 
     e->api = api;
@@ -208,6 +374,7 @@ struct events *events_new(struct kube_api *api, const char *node_name,
         e->metrics = *metrics;
     cancel_init(&e->cancel);
     (void)pthread_mutex_init(&e->lock, NULL);
+    (void)pthread_cond_init(&e->changed, NULL);
     e->pool = work_pool_new(&pool);
     return e;
 }
@@ -217,9 +384,15 @@ void events_free(struct events *events)
     if (!events)
         return;
     cancel_raise(&events->cancel);
+    (void)pthread_mutex_lock(&events->lock);
+    (void)pthread_cond_signal(&events->changed);
+    (void)pthread_mutex_unlock(&events->lock);
     work_pool_free(events->pool);
+    while (events->lanes)
+        finish(events, events->lanes, events->lanes->jobs, "failed");
     forget_rested(events, INT64_MAX);
     cancel_done(&events->cancel);
+    (void)pthread_cond_destroy(&events->changed);
     (void)pthread_mutex_destroy(&events->lock);
     free(events->node);
     free(events);

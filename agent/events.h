@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * events.h - Events on pods, on their way to the API server: bounded, limited per pod as client-go
- * limits them, one after the other. An Event that is there already is counted in it.
+ * limits them, one call at a time. An Event that is there already is counted in it.
+ * Those of a namespace are told in their order. Where one cannot be told, for what the server says
+ * of it (a webhook fails, a limit is reached), it is tried again later and those of its namespace
+ * wait behind it; the other namespaces take their turns as before, and wait for no more than the
+ * call itself. A server that answers nothing, or does not know us, is left alone for all.
  * Does not know what happened, nor whether it was told before: whoever calls tells each transition
  * once.
  */
@@ -12,8 +16,8 @@
 #include "agent/kube_api.h"
 
 enum {
-    EVENTS_QUEUE_MAX = 1000,
-    EVENTS_POD_BURST = 25, /* Events of one pod at once, then one each */
+    EVENTS_QUEUE_MAX = 1000, /* of all namespaces; who has most of a full one gives up its newest */
+    EVENTS_POD_BURST = 25,   /* Events of one pod at once, then one each */
     EVENTS_POD_REFILL_MS =
         300000,             /* 5 min. Source: client-go tools/record EventSourceObjectSpamFilter */
     EVENTS_PODS_MAX = 1000, /* pods whose allowance is remembered */

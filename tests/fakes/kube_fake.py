@@ -14,8 +14,8 @@ Below /apis/fake.dev/v1/fault/<kind> each call is answered wrongly in a way of i
     POST /fake/delete/<plural>/<ns>/<name>
     POST /fake/bookmark/<plural>        to whoever watches
     POST /fake/set/<plural>             {"streams": bool, "page": n, "room": n, "token": text}
-    POST /fake/fault/<plural>           {"on": "list", "more", "watch" or "get", "kind": ...,
-                                         "after": events, "times": n}
+    POST /fake/fault/<plural>           {"on": "list", "more", "watch", "get" or "create", "kind": ...,
+                                         "ns": only there, "after": events, "times": n, "seconds": to wait}
     POST /fake/heal/<plural>            no faults any more
     POST /fake/compact/<plural>         forgets history and continue tokens: 410
     POST /fake/drop/<plural>            ends the watches that run
@@ -87,10 +87,11 @@ class Collection:
             if thing:
                 self.record("DELETED", thing)
 
-    def take_fault(self, where):
+    def take_fault(self, where, ns=None):
         with self.changed:
             for fault in self.faults:
-                if fault["on"] == where and fault.get("times", 1) > 0:
+                if (fault["on"] == where and fault.get("times", 1) > 0 and
+                        fault.get("ns") in (None, ns)):
                     fault["times"] = fault.get("times", 1) - 1
                     return fault
         return {"kind": "none"}
@@ -222,6 +223,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.one(world, (ns or "default", rest[1]), query)
         if "watch" in query:
             return self.watch(world, ns, query)
+        if self.command == "POST":
+            return self.create(world, ns)
         return self.list(world, ns, query)
 
     def discover(self, parts):
@@ -262,6 +265,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.refuse(404, f'things "{key[1]}" not found')
         return self.answer(200, thing)
 
+    def create(self, world, ns):
+        self.misbehave(world.take_fault("create", ns))
+        thing = json.loads(self.body)
+        with world.changed:
+            there = (ns, thing["metadata"]["name"]) in world.objects
+        if there:
+            return self.refuse(409, "it is there", reason="AlreadyExists")
+        world.put(thing)
+        return self.answer(201, thing)
+
     # --- lists -----------------------------------------------------------------------------------
 
     def list(self, world, ns, query):
@@ -297,7 +310,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "garbage": lambda: self.send(200, b'{"kind":"ThingList","items":[{]}'),
             "object": lambda: self.send(200, b"{}"),
             "versionless": lambda: self.send(200, b'{"metadata":{},"items":[]}'),
-            "later": lambda: self.refuse(429, "slow down", [("Retry-After", "1")]),
+            "later": lambda: self.refuse(429, "slow down", [("Retry-After", str(fault.get("seconds", 1)))]),
+            "busy": lambda: self.send(429, b"Too many", [("Retry-After", str(fault.get("seconds", 1)))]),
             "nocode": lambda: self.answer(500, {"kind": "Status", "message": "odd"}),
             "end": lambda: self.send(200),
             "vanish": self.vanish,

@@ -75,7 +75,7 @@ class BenchWorld(World):
 
     def settle(self):
         """Waits until all is written that is to be. Returns the calls so far."""
-        wait_until(lambda: self.metric("locket_agent_status_behind") == 0, 60, "the statuses written")
+        wait_until(lambda: self.metric("locket_agent_pod_status_behind") == 0, 60, "the statuses written")
         count = -1
         while count != len(self.cluster.audit()):
             count = len(self.cluster.audit())

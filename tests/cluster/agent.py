@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """locket-agent against a real API server: classes by watch, pod status, and what happens when the one
 or the other is away."""
-import json
 import pathlib
 import signal
 import sys
@@ -435,20 +434,7 @@ UNSEEN = {
 
 @test
 def every_call_was_allowed_and_every_right_was_used(world):
-    used, refused = set(), []
-    for call in world.cluster.audit():
-        if not call["userAgent"].startswith("locket-agent/"):
-            continue
-        what = call.get("objectRef", {})
-        if call["responseStatus"]["code"] == 403 and not world.cluster.was_young(call):
-            refused.append((call["verb"], call["requestURI"]))
-        elif "resource" in what:
-            used.add((what["resource"], call["verb"]))
-    expect_equal(refused, [], "calls that the role did not allow")
-    role = json.loads(world.cluster.kubectl("get", "clusterrole", "secretproviderclasses-role", "-o", "json"))
-    given = {(resource, verb) for rule in role["rules"] for resource in rule["resources"]
-             for verb in rule["verbs"]}
-    expect_equal(given - used, UNSEEN, "rights that nothing used")
+    world.expect_rights("secretproviderclasses-role", UNSEEN)
 
 
 @test

@@ -7,7 +7,7 @@ import time
 from harness import ROOT, accepts, expect, wait_until, write_json
 from kubelet import Kubelet
 from objects import GROUP, deployment, e2e_class, inline_pod
-from world import World
+from world import World, expect_metric
 
 AUDIENCES = ["aud1", "aud2", "conjur", "api://AzureADTokenExchange", "sts.amazonaws.com"]
 
@@ -124,6 +124,7 @@ class Stage(World):
 
     def series(self, name, labels):
         """The sum of a metric's series that have these labels."""
+        expect_metric(name)
         total = 0
         for line in self.page("/metrics", self.metrics)[1].splitlines():
             found = re.fullmatch(rf"{name}\{{(.*)\}} (\S+)", line)

@@ -365,6 +365,13 @@ def upstreams_metrics_have_true_values(world):
 
 
 @test
+def every_call_was_allowed_and_every_right_to_secrets_was_used(world):
+    """Two are not seen in the audit's verbs: they are asked for by an apply that makes a Secret, and by
+    OwnerReferencesPermissionEnforcement where an owner is added."""
+    world.expect_rights("secretprovidersyncing-role", {("secrets", "create"), ("secrets", "delete")})
+
+
+@test
 def where_it_is_off_no_secret_is_asked_for_or_sent(world):
     world.make_class("off", keys=["user"], secretObjects=[secret_objects("off", {"k": "user"})])
     for agent, driver in (((), world.flags), (world.agent_flags, ())):

@@ -2,20 +2,28 @@
 """A control plane, and one node of it without kubelet: driver, provider and agent, with the tests in
 kubelet's place."""
 import pathlib
+import re
 import sys
 import urllib.error
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
-from harness import BUILD, ROOT, accepts, free_ports, wait_until, write_json
+from harness import BUILD, ROOT, accepts, expect, expect_equal, free_ports, wait_until, write_json
 from node import Node, Pod
 from objects import GROUP, pod, provider_class
 from provider import start_provider
 from rig import Cluster, Refused
 
 ACCOUNT = "secrets-store-csi-driver"
+METRICS = (ROOT / "docs/METRICS.md").read_text(encoding="utf-8")  # held to the programs by test_metrics
 STATUSES = "secretproviderclasspodstatuses"
+
+
+def expect_metric(name):
+    """A series that is not there is 0 to most tests: one that cannot be there is none."""
+    base = re.sub(r"(_count|_sum|_bucket)?(\{.*)?$", "", name)
+    expect(f"| `{base}` |" in METRICS, f"no metric is called {base}")
 
 
 class World:
@@ -110,6 +118,23 @@ class World:
     def delete_pod(self, name, namespace="shop"):
         self.cluster.kubectl("delete", "pod", name, "-n", namespace, "--grace-period=0", "--force")
 
+    def expect_rights(self, role, unseen):
+        """By the API server's own audit every call of an agent was allowed, and every right of this role used
+        but these."""
+        used, refused = set(), []
+        for call in self.cluster.audit():
+            if not call["userAgent"].startswith("locket-agent/"):
+                continue
+            what = call.get("objectRef", {})
+            if call["responseStatus"]["code"] == 403 and not self.cluster.was_young(call):
+                refused.append((call["verb"], call["requestURI"]))
+            elif "resource" in what:
+                used.add((what["resource"], call["verb"]))
+        expect_equal(refused, [], "calls that no role allowed")
+        rules = self.find(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}")["rules"]
+        given = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+        expect_equal(given - used, unseen, f"rights of {role} that nothing used")
+
     # --- the node --------------------------------------------------------------------------------
 
     def write(self, values):
@@ -154,6 +179,7 @@ class World:
 
     def metric(self, name):
         """The value of a series of the agent's; 0 when there is none."""
+        expect_metric(name)
         lines = self.page("/metrics", self.metrics)[1].splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(name + " "))
 

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The statuses of many volumes while their writers run: the end in the midst of it, and volumes
- * that a driver which came anew does not tell of.
+ * that a driver which came anew does not tell of; and time that goes by.
  */
 /* WRAP: pod_status_look pod_status_apply kube_watch_start kube_watch_stop */
-/* WRAP: group_version_learn group_version_get clock_mono_ms */
+/* WRAP: group_version_learn group_version_get clock_mono_ms pthread_cond_clockwait */
 #include <stdatomic.h>
 
 #include "agent/kube_watch.h"
 #include "agent/pod_status.h"
 #include "agent/pod_status_apply.h"
+#include "agent/status_pace.h"
 #include "lib/base/clock.h"
 #include "tests/check.h"
 
-enum { VOLUMES = 200, WAIT_MS = 10000 };
+enum { VOLUMES = 200, WAIT_MS = 10000, LOOK_MS = 5 };
 
 static struct {
     atomic_int applied;
@@ -74,6 +75,20 @@ int64_t __wrap_clock_mono_ms(void)
     return __real_clock_mono_ms() + atomic_load(&fake.ahead_ms);
 }
 
+/* Whoever waits for a time looks at the clock again soon: it may have jumped. */
+int __real_pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *lock, clockid_t clock,
+                                  const struct timespec *until);
+int __wrap_pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *lock, clockid_t clock,
+                                  const struct timespec *until);
+int __wrap_pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *lock, clockid_t clock,
+                                  const struct timespec *until)
+{
+    struct timespec soon = clock_mono_timespec(__real_clock_mono_ms() + LOOK_MS);
+
+    (void)until;
+    return __real_pthread_cond_clockwait(cond, lock, clock, &soon);
+}
+
 static struct pod_status *begin(void)
 {
     const struct pod_status_config config = { .node_name = "n1" };
@@ -116,6 +131,35 @@ static void all_volumes_are_written_and_none_twice(void **state)
         assert_false(tell(ps, i));
     assert_int_equal(pod_status_volumes(ps), VOLUMES);
     assert_int_equal(atomic_load(&fake.applied), VOLUMES);
+    pod_status_free(ps);
+}
+
+static void wait_for_writes(int wanted)
+{
+    int64_t end = __real_clock_mono_ms() + WAIT_MS;
+
+    while (atomic_load(&fake.applied) < wanted && __real_clock_mono_ms() < end)
+        clock_sleep_ms(1);
+}
+
+/* And not all at once. */
+static void what_is_unchanged_is_written_again_after_ten_minutes(void **state)
+{
+    struct pod_status *ps = begin();
+
+    (void)state;
+    for (int i = 0; i < VOLUMES; i++)
+        assert_true(tell(ps, i));
+    wait_for_writes(VOLUMES);
+    atomic_fetch_add(&fake.ahead_ms, STATUS_AGAIN_MS / 2);
+    clock_sleep_ms(100);
+    assert_int_equal(atomic_load(&fake.applied), VOLUMES);
+    atomic_fetch_add(&fake.ahead_ms, STATUS_AGAIN_MS / 2);
+    clock_sleep_ms(100);
+    assert_in_range(atomic_load(&fake.applied), VOLUMES + 1, 2 * VOLUMES - 1);
+    atomic_fetch_add(&fake.ahead_ms, STATUS_AGAIN_MS / 3);
+    wait_for_writes(2 * VOLUMES);
+    assert_int_equal(atomic_load(&fake.applied), 2 * VOLUMES);
     pod_status_free(ps);
 }
 
@@ -162,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_volumes_are_written_and_none_twice),
+        cmocka_unit_test(what_is_unchanged_is_written_again_after_ten_minutes),
         cmocka_unit_test(it_ends_while_statuses_are_written),
         cmocka_unit_test(what_a_driver_that_came_anew_does_not_tell_of_is_given_up_after_a_while),
     };

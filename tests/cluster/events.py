@@ -20,10 +20,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 # pylint: disable=wrong-import-position,import-error
 from harness import BUILD, accepts, expect, expect_equal, run, run_tests, test, wait_until
 from node import mounts_left
+from provider import as_user
 from world import World
 
 MARK = "mark-5ecret-9f3e77"  # in every value that a store of these tests holds
 INTERVAL_S = 2
+NOBODY = 65534
 
 
 class Reader:
@@ -205,6 +207,23 @@ def a_provider_that_is_away_is_told_of(world):
     wait_until(lambda: world.node.refresh(pod)["code"] == "OK", 10, "the provider back")
     world.wait_for_event(pod, "MountRotationRecovered")
     pod.unpublish()
+
+
+@test
+def another_user_at_a_providers_socket_is_told_of(world):
+    pod, folder = world.publish("replaced"), world.node.providers
+    words = as_user(world.programs, folder, NOBODY)
+    world.programs.stop("provider")
+    world.start_provider(program=words)
+    try:
+        wait_until(lambda: world.node.refresh(pod)["code"] == "OK", 10, "the other user's provider")
+        event = world.wait_for_event(pod, "ProviderPeerChanged")
+        expect(f"uid {NOBODY}" in event["message"], event["message"])
+        pod.unpublish()
+    finally:
+        world.programs.stop("provider")
+        os.chown(folder, 0, 0)
+        world.start_provider()
 
 
 @test

@@ -148,9 +148,9 @@ class World:
         (self.token_folder / "token.new").rename(self.token_folder / "token")
         (self.token_folder / "ca.crt").write_bytes(self.cluster.ca_file.read_bytes())
 
-    def start_provider(self, *flags):
+    def start_provider(self, *flags, **more):
         start_provider(self.programs, self.node.providers, ["file"],
-                       [f"--file-root={self.document}", *flags])
+                       [f"--file-root={self.document}", *flags], **more)
 
     def agent_command(self):
         """Its words, and its environment."""

@@ -115,7 +115,7 @@ static bool is_time_up(struct audit *a)
 static void wait_for_try(struct audit *a)
 {
     int64_t until_ms = clock_mono_ms() + RETRY_MS;
-    struct timespec until = clock_mono_timespec(until_ms);
+    struct timespec until = clock_mono_until(until_ms);
     bool ending;
 
     pthread_mutex_lock(&a->lock);

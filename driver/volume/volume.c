@@ -105,7 +105,7 @@ int volume_begin(struct volume *v, struct cancel *work, struct error *err)
 
 int volume_begin_by(struct volume *v, int64_t until_ms, struct cancel *work, struct error *err)
 {
-    struct timespec until = clock_mono_timespec(until_ms);
+    struct timespec until = clock_mono_until(until_ms);
     int late = 0;
     int result;
 

@@ -85,7 +85,7 @@ bool cancel_sleep_ms(struct cancel *c, int64_t ms)
 {
     struct sleeper s = { .lock = PTHREAD_MUTEX_INITIALIZER, .woken = PTHREAD_COND_INITIALIZER };
     struct cancel_watch watch = { .raised = wake, .arg = &s };
-    struct timespec until = clock_mono_timespec(clock_mono_ms() + ms);
+    struct timespec until = clock_mono_until(clock_mono_ms() + ms);
     int late = 0;
 
     cancel_watch(c, &watch);

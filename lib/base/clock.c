@@ -19,12 +19,12 @@ static int64_t read_us(clockid_t id)
 
 int64_t clock_mono_us(void)
 {
-    return read_us(CLOCK_MONOTONIC);
+    return read_us(CLOCK_BOOTTIME);
 }
 
 int64_t clock_mono_ms(void)
 {
-    return read_us(CLOCK_MONOTONIC) / 1000;
+    return read_us(CLOCK_BOOTTIME) / 1000;
 }
 
 int64_t clock_unix_ms(void)
@@ -32,18 +32,27 @@ int64_t clock_unix_ms(void)
     return read_us(CLOCK_REALTIME) / 1000;
 }
 
-struct timespec clock_mono_timespec(int64_t mono_ms)
+struct timespec clock_mono_timespec(int64_t ms)
 {
     return (struct timespec){
-        .tv_sec = (time_t)(mono_ms / MS_PER_S),
-        .tv_nsec = (long)(mono_ms % MS_PER_S) * NS_PER_MS,
+        .tv_sec = (time_t)(ms / MS_PER_S),
+        .tv_nsec = (long)(ms % MS_PER_S) * NS_PER_MS,
     };
+}
+
+/* CLOCK_MONOTONIC, the only one of these that threads can wait by, stands still while the machine
+ * sleeps. */
+struct timespec clock_mono_until(int64_t mono_ms)
+{
+    int64_t slept_ms = (read_us(CLOCK_BOOTTIME) - read_us(CLOCK_MONOTONIC)) / 1000;
+
+    return clock_mono_timespec(mono_ms > slept_ms ? mono_ms - slept_ms : 0);
 }
 
 void clock_sleep_ms(int64_t ms)
 {
     /* One more than the clock's last whole millisecond: never shorter than asked. */
-    struct timespec until = clock_mono_timespec(clock_mono_ms() + ms + (ms > 0));
+    struct timespec until = clock_mono_until(clock_mono_ms() + ms + (ms > 0));
 
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0)
         continue;

@@ -12,7 +12,8 @@
 
 enum { MS_PER_S = 1000, CLOCK_STAMP_MAX = 48 };
 
-/* Monotonic milliseconds: for deadlines and intervals. Never goes back. */
+/* Monotonic milliseconds: for deadlines and intervals. Never goes back, and counts the time that
+ * the machine sleeps: leases and tokens end in it. */
 int64_t clock_mono_ms(void);
 
 /* Monotonic microseconds: for measuring. */
@@ -21,8 +22,11 @@ int64_t clock_mono_us(void);
 /* Milliseconds since 1970: for what is shown or compared with a peer's timestamps. */
 int64_t clock_unix_ms(void);
 
+/* Milliseconds as a timespec. */
+struct timespec clock_mono_timespec(int64_t ms);
+
 /* The monotonic instant as the timespec that pthread_cond_clockwait(CLOCK_MONOTONIC) takes. */
-struct timespec clock_mono_timespec(int64_t mono_ms);
+struct timespec clock_mono_until(int64_t mono_ms);
 
 /* Sleeps; for tests and delays of whole processes, never on an RPC's path. */
 void clock_sleep_ms(int64_t ms);

@@ -49,7 +49,7 @@ static void forward_cancel(void *arg)
  * lies on this stack. True: it was late. */
 static bool wait_answer(struct local_call *call)
 {
-    struct timespec until = clock_mono_timespec(call->deadline_ms);
+    struct timespec until = clock_mono_until(call->deadline_ms);
     bool late = false;
 
     pthread_mutex_lock(&call->lock);

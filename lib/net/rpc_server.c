@@ -407,7 +407,7 @@ void rpc_server_sweep(const char *path)
 /* Waits until no call is left, or only the armed slots; at most until the time. */
 static bool wait_calm(struct rpc_server *server, int64_t until_ms, bool for_transports)
 {
-    struct timespec until = clock_mono_timespec(until_ms);
+    struct timespec until = clock_mono_until(until_ms);
     int late = 0;
     bool calm;
 

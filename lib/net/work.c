@@ -70,7 +70,7 @@ struct work_pool *work_pool_new(const struct work_pool_config *config)
 /* Waits for a job; false when this thread is to leave. Caller holds the lock. */
 static bool wait_for_job(struct work_pool *pool)
 {
-    struct timespec until = clock_mono_timespec(clock_mono_ms() + pool->config.idle_ms);
+    struct timespec until = clock_mono_until(clock_mono_ms() + pool->config.idle_ms);
 
     while (!pool->first) {
         bool keep = pool->threads <= pool->config.threads_kept;
@@ -257,7 +257,9 @@ static void *due_thread(void *arg)
         if (!item) {
             (void)pthread_cond_wait(&q->changed, &q->lock);
         } else if (item->due_ms > clock_mono_ms()) {
-            struct timespec until = clock_mono_timespec(item->due_ms);
+            int64_t look_ms = clock_mono_ms() + DUE_LOOK_MS;
+            struct timespec until =
+                clock_mono_until(item->due_ms < look_ms ? item->due_ms : look_ms);
 
             (void)pthread_cond_clockwait(&q->changed, &q->lock, CLOCK_MONOTONIC, &until);
         } else {

@@ -52,6 +52,8 @@ void work_pool_free(struct work_pool *pool);
 /* Things due at a monotonic time, kept in a heap; one thread that sleeps until the earliest. */
 struct due_queue;
 
+enum { DUE_LOOK_MS = 30000 }; /* a machine that slept so long or longer is noticed by then */
+
 struct due_item {   /* embedded in the owner's struct; zero it before first use */
     int64_t due_ms; /* clock_mono_ms(); guarded by the queue's lock */
     size_t slot;    /* place in the heap + 1; 0: not queued */

@@ -83,7 +83,7 @@ int __wrap_pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *lock, c
 int __wrap_pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *lock, clockid_t clock,
                                   const struct timespec *until)
 {
-    struct timespec soon = clock_mono_timespec(__real_clock_mono_ms() + LOOK_MS);
+    struct timespec soon = clock_mono_until(__real_clock_mono_ms() + LOOK_MS);
 
     (void)until;
     return __real_pthread_cond_clockwait(cond, lock, clock, &soon);

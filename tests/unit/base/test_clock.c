@@ -2,6 +2,7 @@
  *
  * Durations as Go reads and writes them, RFC 3339 stamps, clocks that go forwards.
  */
+/* WRAP: clock_gettime */
 #include <stdbool.h>
 
 #include "lib/base/clock.h"
@@ -191,6 +192,39 @@ static void the_clocks_go_forwards_and_agree(void **state)
     assert_int_equal(then.tv_nsec, 345000000);
 }
 
+static time_t slept_s; /* that the machine did: what CLOCK_MONOTONIC does not count */
+
+int __real_clock_gettime(clockid_t id, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ret)
+{
+    int result = __real_clock_gettime(id, ret);
+
+    if (id == CLOCK_BOOTTIME)
+        ret->tv_sec += slept_s;
+    return result;
+}
+
+static void the_time_that_a_machine_sleeps_counts_and_no_wait_is_longer_for_it(void **state)
+{
+    int64_t before = clock_mono_ms();
+    struct timespec now;
+    struct timespec until;
+
+    (void)state;
+    slept_s = 3600;
+    assert_in_range(clock_mono_ms() - before, 3600 * MS_PER_S, 3660 * MS_PER_S);
+    assert_in_range(clock_mono_us() / 1000 - before, 3600 * MS_PER_S, 3660 * MS_PER_S);
+    (void)__real_clock_gettime(CLOCK_MONOTONIC, &now);
+    until = clock_mono_until(clock_mono_ms() + 100 * MS_PER_S);
+    assert_in_range(until.tv_sec - now.tv_sec, 99, 160);
+    clock_sleep_ms(1); /* or the suite takes an hour */
+    until = clock_mono_until(0);
+    assert_int_equal(until.tv_sec, 0);
+    assert_int_equal(until.tv_nsec, 0);
+    slept_s = 0;
+}
+
 static void jitter_spreads_within_its_share_and_to_both_sides(void **state)
 {
     bool below = false;
@@ -212,6 +246,7 @@ static void jitter_spreads_within_its_share_and_to_both_sides(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_time_that_a_machine_sleeps_counts_and_no_wait_is_longer_for_it),
         cmocka_unit_test(jitter_spreads_within_its_share_and_to_both_sides),
         cmocka_unit_test(durations_are_read_as_go_reads_them),
         cmocka_unit_test(durations_are_written_as_go_writes_them),

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* WRAP: clock_gettime pthread_cond_clockwait */
 #include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
@@ -287,6 +288,61 @@ static void many_things_set_and_removed_keep_the_order(void **state)
     due_queue_free(q);
 }
 
+/* A machine that sleeps: CLOCK_MONOTONIC stands still, and so does who waits by it. */
+static time_t slept_s;
+static int64_t longest_ms; /* that somebody wished to wait; 0: nobody looks */
+
+int __real_clock_gettime(clockid_t id, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ret)
+{
+    int result = __real_clock_gettime(id, ret);
+
+    if (id == CLOCK_BOOTTIME)
+        ret->tv_sec += __atomic_load_n(&slept_s, __ATOMIC_ACQUIRE);
+    return result;
+}
+
+int __real_pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *lock, clockid_t clock,
+                                  const struct timespec *until);
+int __wrap_pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *lock, clockid_t clock,
+                                  const struct timespec *until);
+int __wrap_pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *lock, clockid_t clock,
+                                  const struct timespec *until)
+{
+    int64_t longest = __atomic_load_n(&longest_ms, __ATOMIC_ACQUIRE);
+    struct timespec soon;
+    int64_t left_ms;
+
+    if (!longest)
+        return __real_pthread_cond_clockwait(cond, lock, clock, until);
+    (void)__real_clock_gettime(clock, &soon);
+    left_ms = (until->tv_sec - soon.tv_sec) * MS_PER_S;
+    if (left_ms > longest)
+        __atomic_store_n(&longest_ms, left_ms, __ATOMIC_RELEASE);
+    soon.tv_sec += (soon.tv_nsec + 5000000) / 1000000000;
+    soon.tv_nsec = (soon.tv_nsec + 5000000) % 1000000000;
+    return __real_pthread_cond_clockwait(cond, lock, clock, &soon);
+}
+
+static void what_came_due_while_the_machine_slept_is_soon_told(void **state)
+{
+    struct thing t = { .number = 1 };
+    struct due_queue *q;
+
+    (void)state;
+    __atomic_store_n(&longest_ms, 1, __ATOMIC_RELEASE);
+    q = due_queue_new(note_due, NULL);
+    due_queue_set(q, &t.item, clock_mono_ms() + (int64_t)10 * 60 * MS_PER_S);
+    clock_sleep_ms(20);
+    assert_int_equal(count_now(), 0);
+    __atomic_store_n(&slept_s, 11 * 60, __ATOMIC_RELEASE);
+    wait_for_count(1);
+    due_queue_free(q);
+    assert_in_range(__atomic_load_n(&longest_ms, __ATOMIC_ACQUIRE), MS_PER_S, DUE_LOOK_MS);
+    __atomic_store_n(&longest_ms, 0, __ATOMIC_RELEASE);
+}
+
 #define FRESH(test_) cmocka_unit_test_setup(test_, reset)
 
 int main(void)
@@ -303,6 +359,7 @@ int main(void)
         FRESH(a_thing_may_set_itself_again_when_due),
         FRESH(hastening_only_makes_it_earlier),
         FRESH(many_things_set_and_removed_keep_the_order),
+        FRESH(what_came_due_while_the_machine_slept_is_soon_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@
 #include "registration/registration.pb-c.h"
 #include "tests/check.h"
 /* Time stands still but for advance(); the thread's rounds are counted. */
-/* WRAP: clock_mono_ms clock_mono_timespec poll inotify_init1 */
+/* WRAP: clock_mono_ms clock_mono_until poll inotify_init1 */
 
 #define NAME "secrets-store.csi.k8s.io"
 #define ENDPOINT "/var/lib/kubelet/plugins/csi-secrets-store/csi.sock"
@@ -33,11 +33,11 @@ static int rounds;     /* how often the registration's thread has begun to wait 
 static bool no_watch;
 
 int64_t __real_clock_mono_ms(void);
-struct timespec __real_clock_mono_timespec(int64_t mono_ms);
+struct timespec __real_clock_mono_until(int64_t mono_ms);
 int __real_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 int __real_inotify_init1(int flags);
 int64_t __wrap_clock_mono_ms(void);
-struct timespec __wrap_clock_mono_timespec(int64_t mono_ms);
+struct timespec __wrap_clock_mono_until(int64_t mono_ms);
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 int __wrap_inotify_init1(int flags);
 
@@ -46,11 +46,11 @@ int64_t __wrap_clock_mono_ms(void)
     return __atomic_load_n(&now_ms, __ATOMIC_ACQUIRE);
 }
 
-struct timespec __wrap_clock_mono_timespec(int64_t mono_ms)
+struct timespec __wrap_clock_mono_until(int64_t mono_ms)
 {
     int64_t from_now = mono_ms - __atomic_load_n(&now_ms, __ATOMIC_ACQUIRE);
 
-    return __real_clock_mono_timespec(__real_clock_mono_ms() + from_now);
+    return __real_clock_mono_until(__real_clock_mono_ms() + from_now);
 }
 
 /* The registration's thread waits in the program's time. */

@@ -9,7 +9,7 @@
 
 #define AT(member) offsetof(struct provider_config, member)
 
-enum { KEY_BYTES = 32, KEY_FILE_MAX = 4096 };
+enum { KEY_BYTES = 32, KEY_FILE_MAX = 4096, WORKER_TIMEOUT_MIN_MS = 1000 };
 
 static const struct option_row rows[] = {
     { "provider-dir", OPTION_TEXT, AT(folder), "/run/locket/providers", "DIR",
@@ -17,6 +17,8 @@ static const struct option_row rows[] = {
     { "stores", OPTION_TEXT, AT(stores), "file,vault", "NAME,NAME",
       "which stores to serve, each by a process of its own" },
     { "worker", OPTION_TEXT, AT(worker), "", "NAME", "serve this one store in this process" },
+    { "worker-timeout", OPTION_DURATION, AT(worker_timeout_ms), "1m", "DURATION",
+      "kill a store's process that has not answered for so long, and start it again; 0: do not" },
     { "health-addr", OPTION_TEXT, AT(health_addr), "", "HOST:PORT",
       "serve /healthz and /metrics there; empty: do not" },
     { "file-root", OPTION_TEXT, AT(file_root), "/etc/locket/secrets", "PATH",
@@ -114,6 +116,8 @@ int provider_config_parse(int argc, char **argv, struct provider_config *ret, st
     if (options_parse(&table, argc, argv, &config, NULL, err) < 0 ||
         sandbox_switch_parse(config.sandbox_switch, &config.sandbox, err) < 0)
         return -1;
+    if (config.worker_timeout_ms && config.worker_timeout_ms < WORKER_TIMEOUT_MIN_MS)
+        return error_set(err, CODE_INVALID_ARGUMENT, "--worker-timeout must be 0, or 1s or more");
     if (read_key(&config, err) < 0)
         return error_within(err, "--hmac-key-file");
     if (config.hmac_key.len < KEY_BYTES)

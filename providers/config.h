@@ -10,8 +10,9 @@
 
 struct provider_config {
     char *folder;
-    char *stores; /* comma list */
-    char *worker; /* the store that this process serves; "" in the supervisor */
+    char *stores;              /* comma list */
+    char *worker;              /* the store that this process serves; "" in the supervisor */
+    int64_t worker_timeout_ms; /* of a worker that answers nothing; 0: for ever */
     char *health_addr;
     char *file_root;
     char *hmac_key_file;

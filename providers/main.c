@@ -102,7 +102,7 @@ static void wait_for_end(void)
 
 static int run_worker(const struct provider_config *config, struct error *err)
 {
-    autofree char *path = str_printf("%s/%s.sock", config->folder, config->worker);
+    autofree char *path = worker_socket(config->folder, config->worker);
     struct provider *provider = NULL;
     struct provider_service service;
     struct extras_service extras;
@@ -136,7 +136,9 @@ static int run_worker(const struct provider_config *config, struct error *err)
 
 static int run_supervisor(const struct provider_config *config, char **argv, struct error *err)
 {
-    struct workers workers = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    struct workers workers = { .lock = PTHREAD_MUTEX_INITIALIZER,
+                               .folder = config->folder,
+                               .timeout_ms = config->worker_timeout_ms };
     struct health *health = NULL;
     int result;
 

@@ -12,6 +12,7 @@
 #include "lib/base/error.h"
 #include "lib/base/log.h"
 #include "lib/base/sandbox.h"
+#include "lib/net/rpc_probe.h"
 #include "providers/provider.h"
 
 extern char **environ;
@@ -61,10 +62,26 @@ static int read_stores(struct workers *w, const char *stores, struct error *err)
     return 0;
 }
 
+char *worker_socket(const char *folder, const char *store)
+{
+    return str_printf("%s/%s.sock", folder, store);
+}
+
+static int64_t probe_ms(const struct workers *w)
+{
+    return w->timeout_ms / WORKER_PROBES;
+}
+
+/* The next process, or none: what was asked of the one before counts no more. */
 static void set_pid(struct workers *w, struct worker *row, pid_t pid)
 {
+    if (row->is_probed)
+        (void)rpc_probe_end(row->probe);
+    row->is_probed = false;
+    row->probe_at_ms = clock_mono_ms() + probe_ms(w);
     pthread_mutex_lock(&w->lock);
     row->pid = pid;
+    row->unheeded = 0;
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -121,6 +138,51 @@ static void start_due(struct workers *w)
             start(w, &w->rows[i]);
 }
 
+/* --- workers that hang --------------------------------------------------------------------------
+ */
+
+static void kill_hung(const struct workers *w, const struct worker *row)
+{
+    log_event(LOG_ERROR, "worker does not answer: it is killed", WITH_TEXT(KEY_STORE, row->store),
+              WITH_NUMBER(KEY_PID, row->pid), WITH_NUMBER(KEY_TOOK_MS, w->timeout_ms));
+    (void)kill(row->pid, SIGKILL);
+}
+
+/* Each probe has a whole interval for its answer, and probes are counted, not time: a node that was
+ * suspended, or a supervisor that stood still, costs a worker one of them. */
+static void end_probe(struct workers *w, struct worker *row)
+{
+    bool is_awake = rpc_probe_end(row->probe);
+
+    row->is_probed = false;
+    pthread_mutex_lock(&w->lock);
+    row->unheeded = is_awake ? 0 : row->unheeded + 1;
+    pthread_mutex_unlock(&w->lock);
+    if (row->unheeded && row->unheeded % WORKER_PROBES == 0)
+        kill_hung(w, row);
+}
+
+static void probe(struct workers *w, struct worker *row)
+{
+    autofree char *path = worker_socket(w->folder, row->store);
+
+    row->probe_at_ms = clock_mono_ms() + probe_ms(w);
+    if (row->is_probed)
+        end_probe(w, row);
+    row->probe = rpc_probe_begin(path);
+    row->is_probed = true;
+}
+
+static void probe_due(struct workers *w)
+{
+    for (size_t i = 0; w->timeout_ms && i < w->count; i++)
+        if (w->rows[i].pid && w->rows[i].probe_at_ms <= clock_mono_ms())
+            probe(w, &w->rows[i]);
+}
+
+/* --- workers that ended -------------------------------------------------------------------------
+ */
+
 static void ended(struct workers *w, struct worker *row, int status)
 {
     pthread_mutex_lock(&w->lock);
@@ -166,15 +228,16 @@ static void stop_all(struct workers *w)
         }
 }
 
-/* Milliseconds until something is to be started; a long sleep when all run. */
+/* Milliseconds until something is to be started or asked; a long sleep when nothing is. */
 static int64_t next_ms(const struct workers *w)
 {
     int64_t least = 60000;
 
     for (size_t i = 0; i < w->count; i++) {
-        int64_t left = w->rows[i].start_at_ms - clock_mono_ms();
+        const struct worker *row = &w->rows[i];
+        int64_t left = (row->pid ? row->probe_at_ms : row->start_at_ms) - clock_mono_ms();
 
-        if (!w->rows[i].pid && left < least)
+        if ((!row->pid || w->timeout_ms) && left < least)
             least = left < 1 ? 1 : left;
     }
     return least;
@@ -201,6 +264,7 @@ int workers_run(struct workers *w, const char *stores, char **argv, struct error
         struct timespec wait;
 
         start_due(w);
+        probe_due(w);
         wait = clock_mono_timespec(next_ms(w));
         got = sigtimedwait(&set, NULL, &wait);
         (void)sandbox_log_refusals();
@@ -222,12 +286,17 @@ bool workers_healthy(struct workers *w, struct strbuf *why)
     bool all = true;
 
     pthread_mutex_lock(&w->lock);
-    for (size_t i = 0; i < w->count; i++)
-        if (!w->rows[i].pid) {
-            all = false;
-            strbuf_printf(why, "worker %s is not running (%" PRId64 " restarts)\n",
-                          w->rows[i].store, w->rows[i].restarts);
-        }
+    for (size_t i = 0; i < w->count; i++) {
+        const struct worker *row = &w->rows[i];
+
+        if (!row->pid)
+            strbuf_printf(why, "worker %s is not running (%" PRId64 " restarts)\n", row->store,
+                          row->restarts);
+        else if (row->unheeded)
+            strbuf_printf(why, "worker %s does not answer (asked %d times; killed after %d)\n",
+                          row->store, row->unheeded, WORKER_PROBES);
+        all = all && row->pid && !row->unheeded;
+    }
     pthread_mutex_unlock(&w->lock);
     return all;
 }

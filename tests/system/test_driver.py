@@ -574,25 +574,23 @@ def counters(world):
     return sums
 
 
-@test
-def a_killed_worker_of_the_provider_is_started_again_and_told_of(world):
+def second_provider(world, *flags):
+    """One with a health page; its process and the page's port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = world.programs.folder / "second"
-    folder.mkdir(mode=0o700)
+    folder.mkdir(mode=0o700, exist_ok=True)
     program = world.programs.start(
         "second", [harness.BUILD / "bin/locket-provider", f"--provider-dir={folder}",
-                   "--stores=file", f"--file-root={world.document}", f"--health-addr=127.0.0.1:{port}"],
-        (folder / "file.sock").exists)
+                   "--stores=file", f"--file-root={world.document}", f"--health-addr=127.0.0.1:{port}", *flags],
+        lambda: harness.accepts(folder / "file.sock"))
+    return program, port
+
+
+def only_worker(program):
     pid = program.pid
-    worker = int(pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
-    expect_equal(get(port, "/healthz"), (200, "ok\n"), "healthz")
-    os.kill(worker, 9)
-    harness.wait_until(lambda: 'restarts_total{store="file"} 1' in get(port, "/metrics")[1], 5, "a restart")
-    harness.wait_until(lambda: get(port, "/healthz")[0] == 200, 5, "health again")
-    expect_equal(get(port, "/other")[0], 404, "another path")
-    world.programs.stop("second")
+    return int(pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 def get(port, path):
@@ -600,7 +598,34 @@ def get(port, path):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, ""
+        return error.code, error.read().decode()
+
+
+@test
+def a_killed_worker_of_the_provider_is_started_again_and_told_of(world):
+    program, port = second_provider(world)
+    expect_equal(get(port, "/healthz"), (200, "ok\n"), "healthz")
+    os.kill(only_worker(program), 9)
+    harness.wait_until(lambda: 'restarts_total{store="file"} 1' in get(port, "/metrics")[1], 5, "a restart")
+    harness.wait_until(lambda: get(port, "/healthz")[0] == 200, 5, "health again")
+    expect_equal(get(port, "/other")[0], 404, "another path")
+    world.programs.stop("second")
+
+
+@test
+def a_worker_of_the_provider_that_hangs_is_told_of_and_replaced(world):
+    program, port = second_provider(world, "--worker-timeout=4s")
+    worker = only_worker(program)
+    time.sleep(3)
+    expect_equal((get(port, "/healthz"), only_worker(program)), ((200, "ok\n"), worker), "while it is well")
+    os.kill(worker, signal.SIGSTOP)
+    told = "worker file does not answer (asked "
+    harness.wait_until(lambda: get(port, "/healthz")[1].startswith(told), 10, "a word of it")
+    harness.wait_until(lambda: 'restarts_total{store="file"} 1' in get(port, "/metrics")[1], 20, "a restart")
+    harness.wait_until(lambda: get(port, "/healthz")[0] == 200, 10, "health again")
+    expect(only_worker(program) != worker, "the same process")
+    harness.wait_until(lambda: harness.accepts(world.programs.folder / "second/file.sock"), 10, "its socket")
+    world.programs.stop("second")
 
 
 @test

@@ -433,7 +433,7 @@ static const struct cluster_ops agent_ops = {
     .free = agent_free,
 };
 
-struct cluster *cluster_agent_new(const char *socket)
+struct cluster *cluster_agent_new(const char *socket, const struct cluster_metrics *metrics)
 {
     struct agent_client *a = xcalloc(1, sizeof(*a));
     struct rpc_client_config config = { .path = socket };
@@ -448,7 +448,7 @@ struct cluster *cluster_agent_new(const char *socket)
     a->rpc = rpc_client_new(&config);
     a->classes = class_memory_new();
     a->audit = true;
-    a->reports = report_queue_new(send_report, a);
+    a->reports = report_queue_new(send_report, a, metrics);
     a->notes = note_queue_new(send_note, a);
     if (pthread_create(&a->thread, NULL, watch, a) != 0)
         abort();

@@ -8,6 +8,7 @@
 #define LOCKET_CLUSTER_CLUSTER_H
 
 #include "lib/base/cancel.h"
+#include "lib/base/metrics.h"
 #include "lib/model/class.h"
 #include "lib/model/fileset.h"
 
@@ -169,9 +170,16 @@ struct cluster { /* first member of every implementation's own struct */
  * Ownership: ops->free. */
 must_check int cluster_local_new(const char *folder, struct cluster **ret, struct error *err);
 
+/* What is counted of it; NULL metrics: nothing. */
+struct cluster_metrics {
+    struct metrics *metrics;
+    size_t reports_dropped; /* row without labels */
+};
+
 /* Classes of, and reports to, the agent behind this unix socket. Starts two threads; what the agent
  * cannot be told now it is told later. A class that it answered once serves while it is away.
- * Ownership: ops->free. Never fails: an agent that is not there yet is waited for. */
-struct cluster *cluster_agent_new(const char *socket);
+ * Ownership: ops->free; *metrics is copied. Never fails: an agent that is not there yet is waited
+ * for. */
+struct cluster *cluster_agent_new(const char *socket, const struct cluster_metrics *metrics);
 
 #endif

@@ -18,6 +18,7 @@ struct waiting {
 struct report_queue {
     report_send *send;
     void *arg;
+    struct cluster_metrics metrics;
     pthread_t thread;
     struct cancel cancel;
     pthread_mutex_t lock;
@@ -63,6 +64,13 @@ static void report_free(Report *r)
     locket__cluster__v1__report_request__free_unpacked(r, NULL);
 }
 
+static void drop(struct report_queue *q, Report *report)
+{
+    report_free(report);
+    if (q->metrics.metrics)
+        metrics_add(q->metrics.metrics, q->metrics.reports_dropped, NULL, 1);
+}
+
 /* Puts a report behind the others, unless (only_if_none) a newer one of its volume waits. Takes it
  * over. Caller holds the lock. */
 static void put(struct report_queue *q, Report *report, bool only_if_none)
@@ -70,9 +78,12 @@ static void put(struct report_queue *q, Report *report, bool only_if_none)
     struct waiting *w = NULL;
 
     HASH_FIND_STR(q->waiting, report->volume_id, w);
-    if (w && only_if_none)
+    if (!w && HASH_COUNT(q->waiting) >= REPORT_QUEUE_MAX) {
+        drop(q, report);
+        return;
+    }
+    if (w && only_if_none) {
         w->report->resent = w->report->resent || report->resent;
-    if ((w && only_if_none) || (!w && HASH_COUNT(q->waiting) >= REPORT_QUEUE_MAX)) {
         report_free(report);
         return;
     }
@@ -128,7 +139,7 @@ static void *run(void *arg)
             report_free(report);
         } else if (!code_is_maybe(err.code)) {
             log_failure(LOG_WARN, "a report was refused", KEY_VOLUME, report->volume_id, &err);
-            report_free(report);
+            drop(q, report);
         } else {
             put_back(q, report);
             (void)cancel_sleep_ms(&q->cancel, pause_ms + clock_jitter_ms(pause_ms, 25));
@@ -138,12 +149,14 @@ static void *run(void *arg)
     return NULL;
 }
 
-struct report_queue *report_queue_new(report_send *send, void *arg)
+struct report_queue *report_queue_new(report_send *send, void *arg,
+                                      const struct cluster_metrics *metrics)
 {
     struct report_queue *q = xcalloc(1, sizeof(*q));
 
     q->send = send;
     q->arg = arg;
+    q->metrics = *metrics;
     cancel_init(&q->cancel);
     (void)pthread_mutex_init(&q->lock, NULL);
     (void)pthread_cond_init(&q->came, NULL);

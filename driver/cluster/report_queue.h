@@ -23,11 +23,13 @@ typedef int report_send(void *arg, const Locket__Cluster__V1__ReportRequest *rep
                         struct error *err);
 
 /* Starts its thread. Ownership: report_queue_free, which gives up what was not sent, and waits for
- * a send that runs. */
-struct report_queue *report_queue_new(report_send *send, void *arg);
+ * a send that runs; *metrics is copied. */
+struct report_queue *report_queue_new(report_send *send, void *arg,
+                                      const struct cluster_metrics *metrics);
 void report_queue_free(struct report_queue *queue);
 
-/* Takes a copy; replaces one of the same volume that waits. Never blocks. */
+/* Takes a copy; replaces one of the same volume that waits. Never blocks: one that there is no room
+ * for is dropped and counted, as is one that was refused. */
 void report_queue_put(struct report_queue *queue, const struct volume_report *report);
 
 /* Reports that wait. */

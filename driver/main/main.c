@@ -96,11 +96,14 @@ static struct source *make_source(const struct config *config, struct lifecycle 
     return provider_client_new(&client);
 }
 
-static int make_cluster(const struct config *config, struct cluster **ret, struct error *err)
+static int make_cluster(const struct config *config, struct metrics *metrics, struct cluster **ret,
+                        struct error *err)
 {
+    const struct cluster_metrics counted = { metrics, VM_REPORTS_DROPPED };
+
     if (!*config->agent_socket)
         return cluster_local_new(config->classes, ret, err);
-    *ret = cluster_agent_new(config->agent_socket);
+    *ret = cluster_agent_new(config->agent_socket, &counted);
     return 0;
 }
 
@@ -132,15 +135,15 @@ static int build(struct program *p, struct error *err)
         .volume_metrics = c->volume_metrics,
         .sync_secrets = c->sync_secrets,
     };
-    if (target_root_open(c->target_root, &p->app.root, err) < 0 ||
-        state_open(c->state_dir, &p->app.state, err) < 0 ||
-        mount_libmount_new(probe, &p->app.mounter, err) < 0 ||
-        make_cluster(c, &p->app.cluster, err) < 0)
-        return -1;
-    make_provider_folder();
     p->app.metrics = metrics_new(volume_metric_rows, VM_COUNT);
     if (c->spell_units)
         metrics_spell_units(p->app.metrics);
+    if (target_root_open(c->target_root, &p->app.root, err) < 0 ||
+        state_open(c->state_dir, &p->app.state, err) < 0 ||
+        mount_libmount_new(probe, &p->app.mounter, err) < 0 ||
+        make_cluster(c, p->app.metrics, &p->app.cluster, err) < 0)
+        return -1;
+    make_provider_folder();
     p->app.source = make_source(c, &p->app);
     lifecycle_start(&p->app);
     return recovery_run(&p->app, err);

@@ -73,6 +73,9 @@ const struct metric_row volume_metric_rows[VM_COUNT] = {
                 "Tokens that, by the CSIDriver object, kubelet did not write.", "reason"),
     [VM_RECORDS_SET_ASIDE] = COUNTER("locket_records_set_aside_total",
                                      "Unreadable records that recovery set aside.", NULL),
+    [VM_REPORTS_DROPPED] = COUNTER(
+        "locket_reports_dropped_total",
+        "Reports of volumes that the agent never got: too many waited, or it refused them.", NULL),
     [VM_REGISTRATION] = GAUGE("locket_registration",
                               "1 for the state that registration with kubelet is in.", "state"),
     [VM_KUBELET_SILENT_SECONDS] =

@@ -29,6 +29,7 @@ enum volume_metric {
     VM_TOKEN_MISMATCH,
     VM_TOKENS_DROPPED, /* reason: volume_context, secrets, audience */
     VM_RECORDS_SET_ASIDE,
+    VM_REPORTS_DROPPED,
     VM_REGISTRATION, /* state: registered, pending; none where registration is off */
     VM_KUBELET_SILENT_SECONDS,
     VM_STORE_CALLS,  /* provider */

@@ -105,7 +105,7 @@ static struct cluster *make_agent(struct rig *rig)
     rig->behind = cluster_double_new();
     if (agent_double_new(socket, rig->behind, &rig->agent, &err) < 0)
         fail_msg("%s", err.msg);
-    rig->cluster = cluster_agent_new(socket);
+    rig->cluster = cluster_agent_new(socket, &(struct cluster_metrics){ 0 });
     return rig->cluster;
 }
 

@@ -48,7 +48,7 @@ static void a_wish_that_nobody_hears_is_asked_for_again_with_a_pause(void **stat
     (void)state;
     assert_int_equal(agent_double_new(socket, classes, &agent, NULL), 0);
     agent_double_insist(agent, 1);
-    client = cluster_agent_new(socket);
+    client = cluster_agent_new(socket, &(struct cluster_metrics){ 0 });
     client->ops->listen(client, &listener);
     wait_for_wishes(1);
 
@@ -78,7 +78,7 @@ static void the_last_notes_reach_an_agent_that_is_there(void **state)
 
     (void)state;
     assert_int_equal(agent_double_new(socket, classes, &agent, NULL), 0);
-    client = cluster_agent_new(socket);
+    client = cluster_agent_new(socket, &(struct cluster_metrics){ 0 });
     for (int i = 0; i < LAST_NOTES; i++)
         client->ops->note(client,
                           &(struct volume_note){ .kind = NOTE_UNPUBLISHED, .volume_id = "v" });
@@ -114,7 +114,7 @@ static void who_asks_for_a_class_can_leave_an_agent_that_says_nothing(void **sta
     cancel_init(&cancel);
     cluster_double_hang(classes, true);
     assert_int_equal(agent_double_new(socket, classes, &agent, NULL), 0);
-    client = cluster_agent_new(socket);
+    client = cluster_agent_new(socket, &(struct cluster_metrics){ 0 });
     assert_int_equal(pthread_create(&thread, NULL, raise_soon, &cancel), 0);
     begin = clock_mono_ms();
     assert_int_equal(client->ops->get_class(client, "ns", "app", &cancel, &c, &err), -1);

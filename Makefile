@@ -216,6 +216,7 @@ e2e-node:      ## the DaemonSet on a real kubelet with containerd and runc (need
 	@+IMAGE=localhost/locket-faults $(MAKE) --no-print-directory BUILD=$(BUILD)/faults FLAVOR=faults image ARCHES=$(native)
 	@BUILD=$(BUILD) tests/node/run.sh
 bench: all     ## the tables of speed, memory and API requests, build/bench.json
+	@+[ "$(ONLY)" = node ] || $(MAKE) --no-print-directory image ARCHES=$(native)
 	@BUILD=$(BUILD) tests/bench/run.sh
 soak: tests faults ## 10,000 rotations under readers, each fault point ROUNDS (100) times, 1,000 races
 	@TORN_ROTATIONS=$${ROTATIONS:-10000} TORN_HOLD_S=60 $(BUILD)/tests/unit/volume/test_atomic_writer_readers

@@ -4,6 +4,7 @@
 answer, every rule can be evaluated, and what is shown is true."""
 import json
 import pathlib
+import re
 import signal
 import sys
 import time
@@ -14,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
 from harness import accepts, expect, expect_equal, free_ports, run_tests, test, wait_until
 from monitoring import FOLDER, Prometheus, expressions, metric_wishes
 from objects import provider_class
-from world import World
+from world import METRICS, World
 
 REGISTRY = "plugins_registry"
 TELLING = pathlib.Path(__file__).resolve().parents[1] / "fakes/telling_provider.py"
@@ -147,6 +148,20 @@ def promtool_has_no_wish_but_two_units(world):
     expect(all("abbreviated units" in wish for wish in wishes.values()), f"{wishes}")
     names = [line.split()[2] for line in page.splitlines() if line.startswith("# TYPE ")]
     expect_equal(len(names), len(set(names)), "metrics told once")
+
+
+@test
+def a_provider_tells_of_its_stores_processes(world):
+    """What METRICS says that it tells, and nothing that promtool would have otherwise."""
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    world.programs.stop("provider")
+    world.start_provider(f"--health-addr={address}")
+    page = world.page("/metrics", address.rpartition(":")[2])[1]
+    expect_equal(metric_wishes(page), {}, "what promtool would have otherwise")
+    told = re.findall(r"^# HELP (\S+) (.*)\n# TYPE \1 (\S+)\n\1\{(\w+)=\"file\"\} ", page, re.M)
+    rows = [f"| `{name}` | {kind} | `{label}` | {what} |" for name, what, kind, label in told]
+    expect(len(rows) == page.count("# TYPE ") == 2, page)
+    expect_equal([row for row in rows if row not in METRICS], [], "rows that METRICS.md lacks")
 
 
 @test

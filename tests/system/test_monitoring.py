@@ -102,11 +102,16 @@ def the_monitor_scrapes_what_the_daemonset_serves_by_manifests_and_by_helm(_worl
     documents = yaml.safe_load_all((ROOT / "deploy/daemonset/base/daemonset.yaml").read_text(encoding="utf-8"))
     template = next(iter(documents))["spec"]["template"]
     chart = yaml.safe_load((ROOT / "deploy/chart/Chart.yaml").read_text(encoding="utf-8"))
-    monitor = yaml.safe_load((FOLDER / "podmonitor.yaml").read_text(encoding="utf-8"))["spec"]
-    apps = {"key": "app", "operator": "In", "values": [template["metadata"]["labels"]["app"], chart["name"]]}
-    expect_equal(monitor["selector"], {"matchExpressions": [apps]}, "labels")
+    monitors = {m["metadata"]["name"]: m["spec"] for m in yaml.safe_load_all(
+        (FOLDER / "podmonitor.yaml").read_text(encoding="utf-8"))}
+    apps = [template["metadata"]["labels"]["app"], chart["name"]]
     ports = {p["name"] for c in template["spec"]["containers"] for p in c.get("ports", [])}
-    expect({e["port"] for e in monitor["podMetricsEndpoints"]} <= ports, "ports")
+    for name, port, values in (("locket-agent", "metrics", apps),
+                               ("locket-provider", "provider", [*apps, "locket-provider"])):
+        expected = {"key": "app", "operator": "In", "values": values}
+        expect_equal(monitors[name]["selector"], {"matchExpressions": [expected]}, f"labels of {name}")
+        expect_equal([e["port"] for e in monitors[name]["podMetricsEndpoints"]], [port], f"port of {name}")
+        expect(port in ports, f"{port} is served")
 
 
 @test

@@ -312,6 +312,19 @@ def a_release_that_comes_back_in_another_namespace_leaves_the_crds_as_they_are(w
     expect("kind: CustomResourceDefinition" not in said, "CRDs of a release elsewhere")
 
 
+@test
+def tokens_are_asked_for_in_secrets_where_every_kubelet_can_put_them_there(world):
+    """One that is older than the API server sends them where they would not count then."""
+    path, said = "/api/v1/nodes/node-1/status", []
+    before = world.get(path)["status"].get("nodeInfo")
+    for version in ("v1.34.9+k3s1", "v1.36.0-gke.1"):
+        world.cluster.call("PATCH", path, {"status": {"nodeInfo": {**before, "kubeletVersion": version}}},
+                           "application/merge-patch+json")
+        preview = world.shell("helm install new deploy/chart -n other --create-namespace --dry-run=server")
+        said.append("serviceAccountTokenInSecrets: true" in preview)
+    expect_equal(said, [False, True], "with an older kubelet, and without")
+
+
 def notes_of(world, values):
     """What is printed after an install with these values; nothing is installed."""
     (world.folder / "values.json").write_text(json.dumps(values))

@@ -32,8 +32,26 @@ STATUS_PATH = f"/{STATUSES}/"
 STATUS_WATCH = rf"/{STATUSES}\?"
 
 
+FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
 class FaultyWorld(World):
-    """The world with a proxy between agent and API server."""
+    """The world with a proxy between agent and API server, and an agent whose clock can jump."""
+
+    def agent_command(self):
+        expect(FAKETIME, "no libfaketime: tests/check/deps.sh test")
+        words, environment = super().agent_command()
+        shift = self.token_folder / "shift"  # where its sandbox lets it read
+        if not shift.exists():
+            shift.write_text("+0")
+        return words, {**environment, "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(shift),
+                       "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+    def jump(self, shift):
+        """The wall clock of the agent, and of nobody else."""
+        fresh = self.token_folder / "shift.new"
+        fresh.write_text(shift)
+        fresh.rename(self.token_folder / "shift")
 
     def prepare_cluster(self):
         super().prepare_cluster()
@@ -330,6 +348,29 @@ def a_token_that_is_revoked_is_told_and_a_new_one_taken(world):
     world.wait_for_status("revoked", lambda s: s and s["status"]["objects"] != before)
     world.wait_ready(renewed)
     world.write(world.values)
+    pod.unpublish()
+
+
+@test
+def a_clock_that_jumps_under_the_agent_loses_nothing_and_makes_no_storm(world):
+    """The API server's certificate holds for an hour before it was made."""
+    pod = world.publish("jumpy")
+    world.wait_for_status("jumpy")
+    ahead = time.strftime("%Y-%m-%dT%H:", time.gmtime(time.time() + 3600))
+    for shift in ("+1h", "-50m", "+0"):
+        world.jump(shift)
+        world.proxy.misbehave(None)
+        before = world.versions("jumpy")
+        world.rotate(pod, f"jumped-{shift}")
+        world.wait_for_status("jumpy", lambda s, b=before: s and {
+            o["id"]: o["version"] for o in s["status"]["objects"]} != b)
+        lives_go_on(world, f"jumpy-{shift.strip('+-')}")
+        expect_equal(world.page("/readyz")[0], 200, f"/readyz after {shift}")
+        asked = len(world.proxy.seen)
+        time.sleep(2)
+        expect(len(world.proxy.seen) - asked < 5, f"calls while nothing happens: {world.proxy.seen[asked:]}")
+    events = world.cluster.kubectl("get", "events", "-n", "shop", "-o", "json")
+    expect(f'"lastTimestamp": "{ahead}' in events, f"positive control: no Event is of the agent's {ahead}")
     pod.unpublish()
 
 

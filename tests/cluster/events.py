@@ -17,9 +17,11 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/lib"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "fakes"))
 # pylint: disable=wrong-import-position,import-error
 from harness import BUILD, accepts, expect, expect_equal, run, run_tests, test, wait_until
 from node import mounts_left
+from webhook import Webhook
 from provider import as_user
 from world import World
 
@@ -280,6 +282,47 @@ def an_agent_that_is_new_repeats_nothing(world):
     time.sleep(1)
     expect_equal({e["metadata"]["uid"]: e["count"] for e in world.events()}, before, "Events")
     pod.unpublish()
+
+
+@test
+def a_webhook_that_is_away_holds_up_the_events_of_its_namespace_alone(world):
+    certs = world.cluster.folder / "certs"
+    webhook = Webhook(certs / "apiserver.crt", certs / "apiserver.key", "no Event today")
+    hook = webhook.configuration("events", "", "events")
+    hook["webhooks"][0]["namespaceSelector"] = {
+        "matchLabels": {"kubernetes.io/metadata.name": "hooked"}}
+    webhook.stop()
+    world.make_namespace("hooked")
+    world.make_class("app", "hooked", ["user", "password"])
+    world.cluster.apply(hook)
+    held, free = world.publish("held", namespace="hooked"), world.publish("free")
+    words = []
+
+    def rotate(pod):
+        words.append(f"hooked-{len(words)}")
+        world.write(world.values_of(words[-1]))
+        world.node.must_refresh(pod, changed=True)
+
+    def refused():
+        """The API server may still write what it is asked right after it took the webhook up."""
+        rotate(held)
+        time.sleep(1)
+        return "failed calling webhook" in world.programs.log("agent").read_text()
+
+    wait_until(refused, 20, "an Event that the webhook holds up")
+    rotations = len(words)
+    rotate(free)
+    world.wait_for_event(free, "MountRotationComplete", seconds=10)
+
+    def told():
+        items = world.cluster.call("GET", "/api/v1/namespaces/hooked/events")["items"]
+        return sum(e["reason"] == "MountRotationComplete" for e in items)
+
+    expect(told() < rotations, "the webhook held up nothing")
+    world.cluster.kubectl("delete", "validatingwebhookconfiguration", "events")
+    wait_until(lambda: told() == rotations, 40, "the Events that waited")
+    held.unpublish()
+    free.unpublish()
 
 
 # --- the audit ---------------------------------------------------------------------------------------

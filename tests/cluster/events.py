@@ -478,6 +478,9 @@ def a_reader_that_does_not_read_costs_nobody_a_wait_and_loses_no_line(world):
         wait_until(lambda: world.metric("locket_agent_audit_failing") == 1, 20, "the audit failing")
         expect(world.metric("locket_agent_audit_queued") > 5, "nothing waits")
         pod.unpublish()
+        # The driver tells of it after its answer; an agent that ends before would have no line of it.
+        wait_until(lambda: world.metric("locket_agent_audit_queued") +
+                   world.metric("locket_agent_audit_written_total") == 23, 10, "start and 22 lines")
     finally:
         lines = reader.read_all(world.programs)
     events = [line["event"] for line in lines if line.get("pod") == "slow"]

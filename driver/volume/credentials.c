@@ -10,6 +10,7 @@ void credentials_done(struct credentials *c)
 {
     sealed_done(&c->tokens);
     sealed_done(&c->secrets);
+    c->refusal = NULL;
     c->expires_at_unix_ms = 0;
     c->id[0] = '\0';
 }
@@ -45,6 +46,7 @@ static int claims_check(const struct tree *claims, const char *audience,
 
 /* What is kept of a request's tokens beside themselves. */
 struct token_facts {
+    const char *refusal;        /* why they do not count; NULL: they do */
     int64_t expires_at_unix_ms; /* the first; 0: none expires */
     char id[CREDENTIAL_ID_MAX];
 };
@@ -121,7 +123,8 @@ static int trusted_tokens(const struct publish_request *req, struct token_trust 
     if (len > TOKENS_BYTES_MAX)
         return error_set(err, CODE_INVALID_ARGUMENT, "%s has more than %d bytes", CONTEXT_TOKENS,
                          TOKENS_BYTES_MAX);
-    if (!len || !token_trust_counts(trust, req->tokens_in_secrets))
+    facts->refusal = len ? token_trust_refusal(trust, req->tokens_in_secrets) : NULL;
+    if (!len || facts->refusal)
         return 0;
     if (json_parse(req->tokens, len, &tokens, err) < 0)
         return error_within(err, "%s", CONTEXT_TOKENS);
@@ -147,6 +150,7 @@ int credentials_take(struct credentials *c, const struct publish_request *req,
     if (req->secrets.count)
         pairs_json(&req->secrets, &secrets);
     sealed_set(&c->secrets, strbuf_text(&secrets), secrets.len);
+    c->refusal = facts.refusal;
     c->expires_at_unix_ms = facts.expires_at_unix_ms;
     memcpy(c->id, facts.id, sizeof(c->id));
     return 0;
@@ -170,6 +174,7 @@ void credentials_copy(struct credentials *dst, const struct credentials *src)
 
     sealed_set(&dst->tokens, tokens.bytes, tokens.len);
     sealed_set(&dst->secrets, secrets.bytes, secrets.len);
+    dst->refusal = src->refusal;
     dst->expires_at_unix_ms = src->expires_at_unix_ms;
     memcpy(dst->id, src->id, sizeof(dst->id));
 }

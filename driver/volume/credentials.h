@@ -22,6 +22,7 @@ enum {
 struct credentials {
     struct sealed tokens;       /* JSON as kubelet sent it */
     struct sealed secrets;      /* JSON of the nodePublishSecretRef's map */
+    const char *refusal;        /* why tokens that came did not count; NULL: none such came */
     int64_t expires_at_unix_ms; /* the first expiry of a token; 0: none expires */
     char
         id[CREDENTIAL_ID_MAX]; /* a token's own (jti), as the API server's audit has it; "": none */

@@ -81,11 +81,15 @@ int operation_class(struct operation *op, struct error *err)
     return FAULT("class.after_get", err);
 }
 
-/* The words that users look for in what a pod's events say of its provider. */
+/* The words that users look for in what a pod's events say of its provider. A provider that misses
+ * a token does not know that there was one. */
 static int of_pod(const struct operation *op, struct error *err)
 {
     const struct record *r = &op->volume->record;
 
+    if (op->credentials.refusal)
+        (void)error_within(err, "tokens came with the volume that do not count, since %s",
+                           op->credentials.refusal);
     return error_within(err, "failed to mount secrets store objects for pod %s/%s, err",
                         r->pod_ns ? r->pod_ns : "", r->pod_name ? r->pod_name : "");
 }

@@ -59,18 +59,30 @@ static void count(struct token_trust *trust, const char *reason, size_t times)
         metrics_add(trust->metrics, VM_TOKENS_DROPPED, label, (double)times);
 }
 
-bool token_trust_counts(struct token_trust *trust, bool in_secrets)
+static const char *refusal(const struct csi_driver_facts *facts, bool in_secrets)
 {
-    bool counts;
+    if (facts->audience_count == 0)
+        return "the CSIDriver object has no spec.tokenRequests";
+    if (facts->tokens_in_secrets == in_secrets)
+        return NULL;
+    return in_secrets ? "they are among its secrets, and the CSIDriver object has no "
+                        "serviceAccountTokenInSecrets: true"
+                      : "they are in its volume_context, and the CSIDriver object has "
+                        "serviceAccountTokenInSecrets: true, which a kubelet before 1.35 does not "
+                        "know";
+}
+
+const char *token_trust_refusal(struct token_trust *trust, bool in_secrets)
+{
+    const char *why;
 
     if (!trust)
-        return true;
+        return NULL;
     (void)pthread_mutex_lock(&trust->lock);
-    counts = !trust->known ||
-             (trust->facts.audience_count > 0 && trust->facts.tokens_in_secrets == in_secrets);
+    why = trust->known ? refusal(&trust->facts, in_secrets) : NULL;
     (void)pthread_mutex_unlock(&trust->lock);
-    count(trust, in_secrets ? "secrets" : "volume_context", !counts);
-    return counts;
+    count(trust, in_secrets ? "secrets" : "volume_context", why != NULL);
+    return why;
 }
 
 /* Caller holds the lock. */

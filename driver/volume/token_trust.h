@@ -32,10 +32,10 @@ void token_trust_set(struct token_trust *trust, const struct csi_driver_facts *f
  * namespace and account himself: FAILED_PRECONDITION, with the line that is missing. */
 must_check int token_trust_admit(struct token_trust *trust, struct error *err);
 
-/* Do tokens of this place count: the request's secrets, or its volume_context? kubelet writes them
- * to one of both and only with tokenRequests; in the other they are the author's. Those that do not
- * are counted. NULL trust: all do. */
-bool token_trust_counts(struct token_trust *trust, bool in_secrets);
+/* Why tokens of this place do not count: the request's secrets, or its volume_context; NULL: they
+ * do. kubelet writes them to one of both and only with tokenRequests; in the other they are the
+ * author's. Those that do not are counted. NULL trust: all do. Ownership: static text. */
+const char *token_trust_refusal(struct token_trust *trust, bool in_secrets);
 
 /* Takes the audiences that tokenRequests does not name out of a map of tokens, and counts them. The
  * number taken out. NULL trust: none. */

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """locket-agent against a real API server: classes by watch, pod status, and what happens when the one
 or the other is away."""
+import json
 import pathlib
 import signal
 import sys
@@ -395,6 +396,23 @@ def tokens_that_kubelet_did_not_write_do_not_count(world):
     world.make_csi_driver(tokenRequests=[])
     wait_until(lambda: pod.publish("app", tokens={"vault": "u"}) and dropped("volume_context"), 15,
                "a token of the pod's author dropped")
+    pod.unpublish()
+
+
+@test
+def who_fails_for_want_of_a_token_is_told_that_one_came_and_why_it_did_not_count(world):
+    world.make_class("wants", "shop", ["nowhere"])
+    pod, context = world.make_pod("wants"), {"tokens": {"vault": "t"}}
+    secrets = {"secrets": {"csi.storage.k8s.io/serviceAccount.tokens": json.dumps({"vault": {"token": "t"}})}}
+    requested = {"tokenRequests": [{"audience": "vault"}]}
+    for driver, more, words in (({}, context, "no spec.tokenRequests"),
+                                ({**requested, "serviceAccountTokenInSecrets": True}, context, "kubelet before 1.35"),
+                                (requested, secrets, "has no serviceAccountTokenInSecrets: true")):
+        world.make_csi_driver(**driver)
+        wait_until(lambda: words in pod.publish("wants", **more).text, 15, words)
+    answer = pod.publish("wants", **context)
+    expect("key nowhere" in answer.text and "do not count" not in answer.text, answer.text)
+    world.make_csi_driver()
     pod.unpublish()
 
 

@@ -148,6 +148,14 @@ def of_deleted(world, mine):
 NOT_SENT = (
     "FAILED_PRECONDITION", "{prefix}class shop/{class_name}: no service account token for audience \"vault\" was sent: "
     'add `- audience: "vault"` below spec.tokenRequests of the CSIDriver object, or use nodePublishSecretRef')
+
+
+def not_counted(why):
+    """As if none had been sent, and why one that was is none."""
+    code, text = NOT_SENT
+    return code, text.replace("{prefix}", "{prefix}tokens came with the volume that do not count, since " + why + ": ")
+
+
 PREFIX = "failed to mount secrets store objects for pod shop/{pod}, err: "
 LOGIN = ('{prefix}couldn\'t read secret "password": failed to login: role "app", namespace "", '
          'service account shop/{account}, audience "vault": POST /v1/auth/{class_name}/login: ')
@@ -183,7 +191,8 @@ ROWS = [
     ("no tokens", lambda w, p: {}, NOT_SENT),
     ("an empty map", lambda w, p: said("{}"), NOT_SENT),
     ("another audience alone", lambda w, p: sent(w.token(p, "other"), "other"), NOT_SENT),
-    ("in secrets, where nobody asked for it", lambda w, p: sent(w.token(p), place="secrets"), NOT_SENT),
+    ("in secrets, where nobody asked for it", lambda w, p: sent(w.token(p), place="secrets"),
+     not_counted("they are among its secrets, and the CSIDriver object has no serviceAccountTokenInSecrets: true")),
     ("no JSON", lambda w, p: said("no JSON"), garbage(": not JSON: line 1 column 1: a value is expected")),
     ("JSON that is cut", lambda w, p: said('{"vault":{"token":"' + w.remember("cut-in-its-middle")),
      garbage(": not JSON: line 1 column 37: a string that does not end")),
@@ -216,8 +225,10 @@ STORE_ROWS = [
 # Tokens as kubelet sends them, and a CSIDriver object by which they are not kubelet's.
 DRIVER_ROWS = [
     ("an audience that was not asked for", ONLY_OTHER, NOT_SENT),
-    ("tokens though none were asked for", NO_REQUESTS, NOT_SENT),
-    ("in attributes where secrets were asked for", IN_SECRETS, NOT_SENT),
+    ("tokens though none were asked for", NO_REQUESTS, not_counted("the CSIDriver object has no spec.tokenRequests")),
+    ("in attributes where secrets were asked for", IN_SECRETS,
+     not_counted("they are in its volume_context, and the CSIDriver object has serviceAccountTokenInSecrets: true, which "
+                 "a kubelet before 1.35 does not know")),
     ("pod info that is the author's", NO_POD_INFO,
      ("FAILED_PRECONDITION", "the CSIDriver object of this driver has podInfoOnMount: false, so that a pod could "
       "name itself as it likes: set spec.podInfoOnMount: true")),

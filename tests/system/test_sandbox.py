@@ -42,7 +42,8 @@ def workers(world):
         try:
             if int(status(folder)["PPid"]) == parent:
                 words = (folder / "cmdline").read_text(encoding="utf-8").split("\0")
-                found[words[-2].removeprefix("--worker=")] = int(folder.name)
+                if words[-2:-1]:  # one that has ended and is not waited for yet has none
+                    found[words[-2].removeprefix("--worker=")] = int(folder.name)
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found

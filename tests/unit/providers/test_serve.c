@@ -273,6 +273,15 @@ static void a_store_that_calls_its_answer_by_what_it_was_sent_tells_no_secret(vo
 
 #define PASSWORDS PASSWORD PASSWORD PASSWORD PASSWORD
 
+/* ASan, asked to find uses of a stack after return, keeps what functions hold in frames of its own:
+ * there is nothing to be seen on the thread's stack. NULL: it does not, or is not there. */
+void *__asan_get_current_fake_stack(void) __attribute__((weak));
+
+static bool is_stack_elsewhere(void)
+{
+    return __asan_get_current_fake_stack && __asan_get_current_fake_stack();
+}
+
 static void an_id_that_is_a_secret_is_left_nowhere_on_the_stack(void **state)
 {
     (void)state;
@@ -285,7 +294,7 @@ static void an_id_that_is_a_secret_is_left_nowhere_on_the_stack(void **state)
     assert_int_equal(stack.found, 0);
     store.address = PASSWORD; /* which is told: the search sees it */
     assert_string_equal(how_of_mount().store, PASSWORD);
-    assert_true(stack.found > 0);
+    assert_true(stack.found > 0 || is_stack_elsewhere());
     (void)close(stack.mem);
     stack.mem = -1;
     store.address = store.request = "";

@@ -117,7 +117,7 @@ static struct lane *next_lane(struct events *e)
 
     while ((l = first_lane(e)) && !cancel_is_raised(&e->cancel)) {
         const struct rest *longer = l->rest.until_ms > e->rest.until_ms ? &l->rest : &e->rest;
-        struct timespec until = clock_mono_timespec(longer->until_ms);
+        struct timespec until = clock_mono_until(longer->until_ms);
 
         if (longer->until_ms <= clock_mono_ms())
             return l;

@@ -265,7 +265,7 @@ int workers_run(struct workers *w, const char *stores, char **argv, struct error
 
         start_due(w);
         probe_due(w);
-        wait = clock_mono_timespec(next_ms(w));
+        wait = duration_timespec(next_ms(w));
         got = sigtimedwait(&set, NULL, &wait);
         (void)sandbox_log_refusals();
         (void)reap(w, got != SIGTERM && got != SIGINT);

@@ -32,7 +32,7 @@ int64_t clock_unix_ms(void)
     return read_us(CLOCK_REALTIME) / 1000;
 }
 
-struct timespec clock_mono_timespec(int64_t ms)
+struct timespec duration_timespec(int64_t ms)
 {
     return (struct timespec){
         .tv_sec = (time_t)(ms / MS_PER_S),
@@ -46,7 +46,7 @@ struct timespec clock_mono_until(int64_t mono_ms)
 {
     int64_t slept_ms = (read_us(CLOCK_BOOTTIME) - read_us(CLOCK_MONOTONIC)) / 1000;
 
-    return clock_mono_timespec(mono_ms > slept_ms ? mono_ms - slept_ms : 0);
+    return duration_timespec(mono_ms > slept_ms ? mono_ms - slept_ms : 0);
 }
 
 void clock_sleep_ms(int64_t ms)

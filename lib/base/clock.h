@@ -22,10 +22,11 @@ int64_t clock_mono_us(void);
 /* Milliseconds since 1970: for what is shown or compared with a peer's timestamps. */
 int64_t clock_unix_ms(void);
 
-/* Milliseconds as a timespec. */
-struct timespec clock_mono_timespec(int64_t ms);
+/* How long, as the timespec that sigtimedwait takes. For an instant it is clock_mono_until. */
+struct timespec duration_timespec(int64_t ms);
 
-/* The monotonic instant as the timespec that pthread_cond_clockwait(CLOCK_MONOTONIC) takes. */
+/* The monotonic instant as the timespec that pthread_cond_clockwait(CLOCK_MONOTONIC) takes. Made
+ * for the next wait: a machine that sleeps after it makes it that much too late. */
 struct timespec clock_mono_until(int64_t mono_ms);
 
 /* Sleeps; for tests and delays of whole processes, never on an RPC's path. */

@@ -2,31 +2,15 @@
  *
  * Events on their way: whom one that cannot be told holds up, and what is dropped of too many.
  */
-/* WRAP: clock_mono_ms clock_mono_timespec */
+/* WRAP: clock_gettime */
 #include <pthread.h>
 
 #include "agent/agent_metrics.h"
 #include "agent/events.h"
 #include "tests/fakes/kube_fake.h"
+#include "tests/slept.h"
 
 enum { PATIENCE_MS = 20000 };
-
-static int64_t passed_ms; /* besides real time */
-
-int64_t __real_clock_mono_ms(void);
-struct timespec __real_clock_mono_timespec(int64_t mono_ms);
-int64_t __wrap_clock_mono_ms(void);
-struct timespec __wrap_clock_mono_timespec(int64_t mono_ms);
-
-int64_t __wrap_clock_mono_ms(void)
-{
-    return __real_clock_mono_ms() + __atomic_load_n(&passed_ms, __ATOMIC_ACQUIRE);
-}
-
-struct timespec __wrap_clock_mono_timespec(int64_t mono_ms)
-{
-    return __real_clock_mono_timespec(mono_ms - __atomic_load_n(&passed_ms, __ATOMIC_ACQUIRE));
-}
 
 static const struct event plain = {
     .reason = EVENT_ROTATED,
@@ -285,11 +269,24 @@ static void one_that_could_not_be_told_for_an_hour_is_dropped(void **state)
     put(&w, "bad", 0);
     put(&w, "bad", 1);
     wait_for_try(&w);
-    __atomic_add_fetch(&passed_ms, EVENTS_OLD_MS, __ATOMIC_ACQ_REL);
+    slept_add(EVENTS_OLD_MS / MS_PER_S);
     put(&w, "bad", 2);
     wait_for_count(&w, "failed", 2);
     heal(&w);
     wait_until_told(&w, "bad", 1);
+    end(&w);
+}
+
+static void a_machine_that_has_slept_makes_none_wait(void **state)
+{
+    struct world w;
+
+    (void)state;
+    slept_add(86400);
+    begin(&w);
+    for (size_t i = 0; i < 3; i++)
+        put(&w, "good", i);
+    wait_until_told(&w, "good", 3);
     end(&w);
 }
 
@@ -383,6 +380,7 @@ int main(void)
         cmocka_unit_test(a_server_that_takes_none_is_left_alone_for_all),
         cmocka_unit_test(a_server_that_says_when_is_not_asked_before),
         cmocka_unit_test(one_that_could_not_be_told_for_an_hour_is_dropped),
+        cmocka_unit_test(a_machine_that_has_slept_makes_none_wait),
         cmocka_unit_test(the_end_waits_for_none),
         cmocka_unit_test(a_pod_that_has_too_many_is_limited_and_others_are_not),
         cmocka_unit_test(what_does_not_fit_the_queue_is_dropped_and_counted),

@@ -7,6 +7,7 @@
 #include "lib/base/clock.h"
 #include "lib/net/work.h"
 #include "tests/check.h"
+#include "tests/slept.h"
 
 enum { PATIENCE_MS = 5000 };
 
@@ -288,20 +289,7 @@ static void many_things_set_and_removed_keep_the_order(void **state)
     due_queue_free(q);
 }
 
-/* A machine that sleeps: CLOCK_MONOTONIC stands still, and so does who waits by it. */
-static time_t slept_s;
 static int64_t longest_ms; /* that somebody wished to wait; 0: nobody looks */
-
-int __real_clock_gettime(clockid_t id, struct timespec *ret);
-int __wrap_clock_gettime(clockid_t id, struct timespec *ret);
-int __wrap_clock_gettime(clockid_t id, struct timespec *ret)
-{
-    int result = __real_clock_gettime(id, ret);
-
-    if (id == CLOCK_BOOTTIME)
-        ret->tv_sec += __atomic_load_n(&slept_s, __ATOMIC_ACQUIRE);
-    return result;
-}
 
 int __real_pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *lock, clockid_t clock,
                                   const struct timespec *until);
@@ -336,7 +324,7 @@ static void what_came_due_while_the_machine_slept_is_soon_told(void **state)
     due_queue_set(q, &t.item, clock_mono_ms() + (int64_t)10 * 60 * MS_PER_S);
     clock_sleep_ms(20);
     assert_int_equal(count_now(), 0);
-    __atomic_store_n(&slept_s, 11 * 60, __ATOMIC_RELEASE);
+    slept_add(11 * 60);
     wait_for_count(1);
     due_queue_free(q);
     assert_in_range(__atomic_load_n(&longest_ms, __ATOMIC_ACQUIRE), MS_PER_S, DUE_LOOK_MS);

@@ -301,18 +301,30 @@ bool workers_healthy(struct workers *w, struct strbuf *why)
     return all;
 }
 
+const struct metric_row worker_metric_rows[WM_COUNT] = {
+    [WM_UP] = { .name = "locket_provider_worker_up",
+                .kind = METRIC_GAUGE,
+                .help = "Is the store's process running?",
+                .labels = { "store" } },
+    [WM_RESTARTS] = { .name = "locket_provider_worker_restarts_total",
+                      .kind = METRIC_COUNTER,
+                      .help = "Times it was started again.",
+                      .labels = { "store" } },
+};
+
+/* A registry of the moment: what is counted is counted in the rows. */
 void workers_metrics(struct workers *w, struct strbuf *out)
 {
+    struct metrics *m = metrics_new(worker_metric_rows, WM_COUNT);
+
     pthread_mutex_lock(&w->lock);
-    strbuf_add_text(out, "# HELP locket_provider_worker_up Is the store's process running?\n"
-                         "# TYPE locket_provider_worker_up gauge\n");
-    for (size_t i = 0; i < w->count; i++)
-        strbuf_printf(out, "locket_provider_worker_up{store=\"%s\"} %d\n", w->rows[i].store,
-                      w->rows[i].pid != 0);
-    strbuf_add_text(out, "# HELP locket_provider_worker_restarts_total Times it was started "
-                         "again.\n# TYPE locket_provider_worker_restarts_total counter\n");
-    for (size_t i = 0; i < w->count; i++)
-        strbuf_printf(out, "locket_provider_worker_restarts_total{store=\"%s\"} %" PRId64 "\n",
-                      w->rows[i].store, w->rows[i].restarts);
+    for (size_t i = 0; i < w->count; i++) {
+        const char *store[] = { w->rows[i].store };
+
+        metrics_set(m, WM_UP, store, w->rows[i].pid != 0);
+        metrics_set(m, WM_RESTARTS, store, (double)w->rows[i].restarts);
+    }
     pthread_mutex_unlock(&w->lock);
+    metrics_write(m, out);
+    metrics_free(m);
 }

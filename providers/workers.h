@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "lib/base/error.h"
+#include "lib/base/metrics.h"
 #include "lib/base/strbuf.h"
 
 enum {
@@ -55,6 +56,11 @@ void workers_done(struct workers *w);
 
 /* Appends a line per worker that does not run or does not answer; true: all do. Any thread. */
 bool workers_healthy(struct workers *w, struct strbuf *why);
+
+enum worker_metric { WM_UP, WM_RESTARTS, WM_COUNT };
+
+/* The table of the supervisor's metrics. */
+extern const struct metric_row worker_metric_rows[WM_COUNT];
 
 /* Appends Prometheus text. Any thread. */
 void workers_metrics(struct workers *w, struct strbuf *out);

@@ -17,8 +17,13 @@ static inline void slept_add(int64_t seconds)
     (void)__atomic_add_fetch(&slept_s_, seconds, __ATOMIC_ACQ_REL);
 }
 
+/* The C library's. */
 int __real_clock_gettime(clockid_t id, struct timespec *ret);
+
+/* What the suite's code calls in its place. */
 int __wrap_clock_gettime(clockid_t id, struct timespec *ret);
+
+/* The sleep is in this clock alone. */
 int __wrap_clock_gettime(clockid_t id, struct timespec *ret)
 {
     int result = __real_clock_gettime(id, ret);

@@ -6,21 +6,10 @@
 #include "agent/agent_metrics.h"
 #include "driver/volume/volume_metrics.h"
 #include "lib/base/fs.h"
+#include "providers/workers.h"
 #include "tests/check.h"
 
 enum { PAGE_BYTES_MAX = 1 << 20 };
-
-/* Of locket-provider, whose page is a few lines of its own: monitoring.py holds them to this. */
-static const struct metric_row provider_rows_here[] = {
-    { .name = "locket_provider_worker_up",
-      .help = "Is the store's process running?",
-      .kind = METRIC_GAUGE,
-      .labels = { "store" } },
-    { .name = "locket_provider_worker_restarts_total",
-      .help = "Times it was started again.",
-      .kind = METRIC_COUNTER,
-      .labels = { "store" } },
-};
 
 static const struct table {
     const struct metric_row *rows;
@@ -29,7 +18,7 @@ static const struct table {
     { volume_metric_rows, VM_COUNT },
     { volume_series_rows, VS_COUNT },
     { agent_metric_rows, AM_COUNT },
-    { provider_rows_here, COUNT_OF(provider_rows_here) },
+    { worker_metric_rows, WM_COUNT },
 };
 
 static const char *const kinds[] = { "counter", "gauge", "histogram" };
@@ -103,7 +92,7 @@ static void every_row_of_the_page_is_a_metric(void **state)
             fail_msg("no program has the metric %.60s", name);
         rows++;
     }
-    assert_int_equal(rows, VM_COUNT + VS_COUNT + AM_COUNT + COUNT_OF(provider_rows_here));
+    assert_int_equal(rows, VM_COUNT + VS_COUNT + AM_COUNT + WM_COUNT);
 }
 
 static void no_name_is_used_twice(void **state)
